@@ -1,0 +1,96 @@
+#pragma once
+// The loop: observe, plan, record the intent, act, record the outcome. One thread owns all mutable state; everybody else
+// talks to it through the methods below, which may be called from any thread, post a message and return at once.
+// Callbacks run on the control thread: they must be quick and must not block (the API posts them on to its own loop).
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "model/builder.h"
+#include "model/job.h"
+#include "model/ledger.h"
+#include "model/pool.h"
+#include "model/state_paths.h"
+#include "ports/agents.h"
+#include "ports/image_tool.h"
+#include "ports/platform.h"
+#include "ports/secret_store.h"
+#include "ports/store.h"
+
+namespace mayfly {
+
+struct PoolStatus {
+  PoolSpec spec;
+  std::string image_digest;  // once resolved
+  std::string problem;       // why it cannot start builders for now; empty: it can
+  int queued = 0, starting = 0, ready = 0, busy = 0, stopping = 0;
+};
+
+struct Status {
+  Time started_at{};
+  std::vector<PoolStatus> pools;  // by name
+  std::string notice;             // one sentence that an operator should read; empty: all is well
+};
+
+// A job with its story: what happened to it, from the ledger, and what it waits for.
+struct Explanation {
+  Job job;
+  std::vector<LedgerEntry> story;  // of the job and of its builder, in order
+  std::vector<Job> ahead;          // queued: the jobs that will be served before it (at most 20)
+  int ahead_total = 0;
+};
+
+// Everything control works with; all of it outlives control. Built in app/catalog.cc, or by a test.
+struct ControlParts {
+  const Clock& clock;
+  const Log& log;
+  Store& store;
+  SecretStore& secrets;
+  ImageTool& images;
+  std::vector<Platform*> platforms;  // a pool names one of them
+  // Makes the line to the agents, given where its events go.
+  std::function<std::unique_ptr<Agents>(AgentSink)> make_agents;
+  StatePaths paths;
+  Config config;
+  std::string seccomp;  // compiled filter that the agent puts around every job; raw bytes
+  // Called with the name of every step boundary ("control.before-commit", …). The crash tests kill the daemon here.
+  std::function<void(std::string_view step)> on_step = [](std::string_view) {};
+};
+
+class Control {
+ public:
+  template <class T>
+  using Done = std::function<void(Result<T>)>;
+
+  // Loads the state, reconciles it with what the platforms still run, and starts the thread. Fails if the store cannot be
+  // read; a platform that does not answer is a problem of its pools alone.
+  static Result<std::unique_ptr<Control>> start(ControlParts parts);
+  ~Control();  // as stop(true)
+
+  // Ends the loop. keep_builders: running jobs go on, and the next daemon adopts them; otherwise every builder is stopped
+  // first and jobs that ran are recorded as lost.
+  void stop(bool keep_builders);
+
+  void submit(JobSpec spec, std::string idempotency_key, Done<Job> done);
+  void cancel(JobId id, std::string who, Done<Job> done);  // an ended job: conflict
+  void job(JobId id, Done<Job> done);
+  void jobs(JobFilter filter, Done<std::vector<Job>> done);
+  void builders(bool gone_too, Done<std::vector<Builder>> done);
+  void status(Done<Status> done);
+  void explain(JobId id, Done<Explanation> done);
+  void ledger(std::uint64_t from_seq, std::size_t limit, std::string subject, Done<std::vector<LedgerEntry>> done);
+  void verify_ledger(Done<LedgerCheck> done);
+
+  // Calls back once the job has ended (at once if it has already); not_found for an unknown id.
+  void when_ended(JobId id, Done<Job> done);
+
+ private:
+  class Loop;
+  explicit Control(std::unique_ptr<Loop> loop);
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace mayfly

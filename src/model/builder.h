@@ -1,0 +1,31 @@
+#pragma once
+// A builder: one container. Runs at most one job, then is gone. Values and their state machine; no I/O.
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "model/job.h"
+
+namespace mayfly {
+
+enum class BuilderState { requested, starting, ready, busy, stopping, gone, lost };
+std::string_view to_string(BuilderState s);
+std::optional<BuilderState> builder_state_from(std::string_view name);
+bool may_follow(BuilderState from, BuilderState to);
+inline bool is_final(BuilderState s) { return s == BuilderState::gone || s == BuilderState::lost; }
+
+struct Builder {
+  BuilderId id;
+  PoolName pool;
+  std::string platform;
+  std::string image;         // the reference as configured
+  std::string image_digest;  // what it resolved to: sha256:…
+  BuilderState state = BuilderState::requested;
+  JobId job = 0;             // 0: none yet. Set once, never changed: a builder runs at most one job, ever
+  std::string cause;         // why it is stopping, gone or lost; one sentence
+  bool warm = false;         // started ahead of a job
+  Time requested_at{}, ready_at{}, stopping_at{}, gone_at{};
+};
+
+}  // namespace mayfly
