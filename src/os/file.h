@@ -1,0 +1,60 @@
+#pragma once
+// Files as the rest of the program needs them: descriptors that close themselves, whole-file reads with a limit, writes
+// that are all or nothing, and removal that cannot be led astray by a symbolic link. Any thread.
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/result.h"
+
+namespace mayfly::os {
+
+// Owns a file descriptor.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    if (this != &other) reset(std::exchange(other.fd_, -1));
+    return *this;
+  }
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  ~Fd() { reset(); }
+
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  int release() { return std::exchange(fd_, -1); }
+  void reset(int fd = -1);
+
+ private:
+  int fd_ = -1;
+};
+
+// open() with O_CLOEXEC; the error names the path.
+Result<Fd> open_file(const std::string& path, int flags, unsigned mode = 0600);
+
+// The whole file; `exhausted` if it is longer than `limit` bytes.
+Result<std::string> read_file(const std::string& path, std::size_t limit);
+
+// All or nothing, also across a power cut: a temporary file beside it, fsync, rename, fsync of the directory.
+Result<void> write_file_atomically(const std::string& path, std::string_view bytes, unsigned mode = 0600);
+
+// Writes everything or fails.
+Result<void> write_all(int fd, std::string_view bytes, const std::string& where);
+
+// mkdir -p; existing directories are fine, anything else in the way is an error.
+Result<void> make_directories(const std::string& path, unsigned mode = 0700);
+
+// Removes a file, a symbolic link or a whole tree; nothing there is fine. Never follows a link and never crosses into
+// another mount, so a job cannot make it remove anything of the host's.
+Result<void> remove_tree(const std::string& path);
+
+struct DiskSpace {
+  std::int64_t free = 0, total = 0;  // bytes; free as an ordinary user may use it
+};
+Result<DiskSpace> disk_space(const std::string& path);
+
+}  // namespace mayfly::os
