@@ -1,0 +1,58 @@
+# Thin: each target calls one tool. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CMAKE_QUIET := --log-level=NOTICE
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install what is missing with apt (needs root or sudo; nothing to do, nothing done)
+	@tools/install-deps run build test
+
+.PHONY: build
+build: deps ## the program, optimised, at build/mayfly
+	@[ -f build/release/build.ninja ] || cmake $(CMAKE_QUIET) --preset release
+	@cmake --build build/release --target mayfly
+	@ln -sf release/src/app/mayfly build/mayfly
+
+.PHONY: test
+test: deps ## all tests; ends with `N passed, N failed` (CI=true: with sanitizers and fuzzers too)
+	@tools/run-tests
+
+.PHONY: demo
+demo: ## set up, build, and run real jobs, each in a builder of its own
+	@tools/demo
+
+.PHONY: bench
+bench: build ## measure beside podman, crun and runc; writes docs/PERFORMANCE.md
+	@tools/install-deps bench
+	@bench/run.py
+
+.PHONY: asan
+asan: deps ## unit and contract tests under AddressSanitizer and UBSan
+	@tools/run-tests asan
+
+.PHONY: tsan
+tsan: deps ## unit and contract tests under ThreadSanitizer
+	@tools/run-tests tsan
+
+.PHONY: fuzz
+fuzz: deps ## each fuzz target for FUZZ_SECONDS (20)
+	@tools/run-tests fuzz
+
+.PHONY: format
+format: ## put all C++ into the house's format
+	@tools/install-deps dev
+	@git ls-files '*.cc' '*.h' | xargs clang-format-19 -i
+
+.PHONY: tidy
+tidy: ## clang-tidy over src/
+	@tools/install-deps build dev
+	@[ -f build/debug/build.ninja ] || cmake $(CMAKE_QUIET) --preset debug
+	@git ls-files 'src/*.cc' | xargs -n 1 -P "$$(nproc)" clang-tidy-19 -p build/debug --quiet
+
+.PHONY: clean
+clean: ## remove what was built (what was downloaded for base images stays in ~/.cache/mayfly)
+	@rm -rf build
