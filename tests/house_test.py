@@ -19,6 +19,7 @@ ARROWS = {
     "ports": {"base", "model"},
     "os": {"base"},
     "store/sqlite": CORE,
+    "store/memory": CORE,  # a stand-in for tests
     "platforms/fake": CORE,
     "platforms/local": CORE | {"agent"},  # the agent's command line and its embedded program, nothing else of it
     "images": CORE,
@@ -31,7 +32,7 @@ ARROWS = {
     "app": None,  # the only room that knows every concrete thing
 }
 # What a test may use on top of its room's own: stand-ins for the ports.
-TEST_ARROWS = {"platforms/fake", "store/sqlite", "agent"}
+TEST_ARROWS = {"platforms/fake", "store/memory", "store/sqlite", "agent"}
 # Cut through every arrow: a contract suite is a header of tests, used by the rooms that must keep it.
 TEST_SUITES = "tests/contract/"
 
