@@ -9,15 +9,24 @@ namespace mayfly {
 
 std::string_view to_string(ErrorCode code) {
   switch (code) {
-    case ErrorCode::invalid: return "invalid";
-    case ErrorCode::not_found: return "not_found";
-    case ErrorCode::conflict: return "conflict";
-    case ErrorCode::denied: return "denied";
-    case ErrorCode::unavailable: return "unavailable";
-    case ErrorCode::timeout: return "timeout";
-    case ErrorCode::exhausted: return "exhausted";
-    case ErrorCode::unsupported: return "unsupported";
-    case ErrorCode::internal: return "internal";
+    case ErrorCode::invalid:
+      return "invalid";
+    case ErrorCode::not_found:
+      return "not_found";
+    case ErrorCode::conflict:
+      return "conflict";
+    case ErrorCode::denied:
+      return "denied";
+    case ErrorCode::unavailable:
+      return "unavailable";
+    case ErrorCode::timeout:
+      return "timeout";
+    case ErrorCode::exhausted:
+      return "exhausted";
+    case ErrorCode::unsupported:
+      return "unsupported";
+    case ErrorCode::internal:
+      return "internal";
   }
   return "internal";
 }
@@ -36,16 +45,41 @@ std::string Error::text() const {
 
 static ErrorCode code_of(int errno_value) {
   switch (errno_value) {
-    case ENOENT: case ESRCH: case ENOTDIR: return ErrorCode::not_found;
-    case EEXIST: case EBUSY: case ENOTEMPTY: return ErrorCode::conflict;
-    case EPERM: case EACCES: case EROFS: return ErrorCode::denied;
-    case ENOSPC: case EDQUOT: case ENOMEM: case EMFILE: case ENFILE: return ErrorCode::exhausted;
-    case ETIMEDOUT: return ErrorCode::timeout;
-    case EINVAL: case ENAMETOOLONG: return ErrorCode::invalid;
-    case ENOSYS: case EOPNOTSUPP: return ErrorCode::unsupported;
-    case ECONNREFUSED: case ECONNRESET: case EPIPE: case EAGAIN: case EHOSTUNREACH: case ENETUNREACH:
+    case ENOENT:
+    case ESRCH:
+    case ENOTDIR:
+      return ErrorCode::not_found;
+    case EEXIST:
+    case EBUSY:
+    case ENOTEMPTY:
+      return ErrorCode::conflict;
+    case EPERM:
+    case EACCES:
+    case EROFS:
+      return ErrorCode::denied;
+    case ENOSPC:
+    case EDQUOT:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+      return ErrorCode::exhausted;
+    case ETIMEDOUT:
+      return ErrorCode::timeout;
+    case EINVAL:
+    case ENAMETOOLONG:
+      return ErrorCode::invalid;
+    case ENOSYS:
+    case EOPNOTSUPP:
+      return ErrorCode::unsupported;
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EPIPE:
+    case EAGAIN:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
       return ErrorCode::unavailable;
-    default: return ErrorCode::internal;
+    default:
+      return ErrorCode::internal;
   }
 }
 

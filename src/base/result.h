@@ -54,17 +54,17 @@ Error errno_error(std::string what, int errno_value, std::string where = {});
   ((condition) ? static_cast<void>(0) : ::mayfly::check_failed(#condition, __FILE__, __LINE__))
 
 // Evaluates a Result; returns its error from the enclosing function or goes on.
-#define MAYFLY_TRY(expression)                                                     \
-  do {                                                                             \
-    if (auto mayfly_try_result = (expression); !mayfly_try_result)                 \
-      return ::mayfly::Unexpected(std::move(mayfly_try_result).error());           \
+#define MAYFLY_TRY(expression)                                           \
+  do {                                                                   \
+    if (auto mayfly_try_result = (expression); !mayfly_try_result)       \
+      return ::mayfly::Unexpected(std::move(mayfly_try_result).error()); \
   } while (false)
 
 // `MAYFLY_ASSIGN(auto x, f());` declares x from f()'s value, or returns f()'s error.
 #define MAYFLY_ASSIGN_CAT2(a, b) a##b
 #define MAYFLY_ASSIGN_CAT(a, b) MAYFLY_ASSIGN_CAT2(a, b)
-#define MAYFLY_ASSIGN_IMPL(tmp, declaration, expression)          \
-  auto tmp = (expression);                                        \
+#define MAYFLY_ASSIGN_IMPL(tmp, declaration, expression)         \
+  auto tmp = (expression);                                       \
   if (!tmp) return ::mayfly::Unexpected(std::move(tmp).error()); \
   declaration = std::move(*tmp)
 #define MAYFLY_ASSIGN(declaration, expression) \

@@ -12,13 +12,32 @@ namespace mayfly {
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 Result<std::int64_t> parse_bytes(std::string_view text) {
-  struct Unit { std::string_view name; double factor; };
+  struct Unit {
+    std::string_view name;
+    double factor;
+  };
   static constexpr double k = 1000, ki = 1024;
-  static constexpr std::array<Unit, 18> units{{{"", 1}, {"B", 1}, {"k", k}, {"kB", k}, {"KB", k}, {"M", k * k}, {"MB", k * k},
-      {"G", k * k * k}, {"GB", k * k * k}, {"TB", k * k * k * k}, {"Ki", ki}, {"KiB", ki}, {"Mi", ki * ki}, {"MiB", ki * ki},
-      {"Gi", ki * ki * ki}, {"GiB", ki * ki * ki}, {"Ti", ki * ki * ki * ki}, {"TiB", ki * ki * ki * ki}}};
+  static constexpr std::array<Unit, 18> units{{{"", 1},
+                                               {"B", 1},
+                                               {"k", k},
+                                               {"kB", k},
+                                               {"KB", k},
+                                               {"M", k * k},
+                                               {"MB", k * k},
+                                               {"G", k * k * k},
+                                               {"GB", k * k * k},
+                                               {"TB", k * k * k * k},
+                                               {"Ki", ki},
+                                               {"KiB", ki},
+                                               {"Mi", ki * ki},
+                                               {"MiB", ki * ki},
+                                               {"Gi", ki * ki * ki},
+                                               {"GiB", ki * ki * ki},
+                                               {"Ti", ki * ki * ki * ki},
+                                               {"TiB", ki * ki * ki * ki}}};
   auto bad = [&] {
-    return fail(ErrorCode::invalid, fmt::format("'{}' is not a size", text), {}, "Write a number and a unit, such as 512MiB or 4GiB.");
+    return fail(ErrorCode::invalid, fmt::format("'{}' is not a size", text), {},
+                "Write a number and a unit, such as 512MiB or 4GiB.");
   };
   double number = 0;
   auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -43,20 +62,26 @@ std::string format_bytes(std::int64_t bytes) {
 
 Result<Duration> parse_duration(std::string_view text) {
   auto bad = [&] {
-    return fail(ErrorCode::invalid, fmt::format("'{}' is not a duration", text), {}, "Write a number and a unit, such as 90s, 10m or 1h30m.");
+    return fail(ErrorCode::invalid, fmt::format("'{}' is not a duration", text), {},
+                "Write a number and a unit, such as 90s, 10m or 1h30m.");
   };
   if (text.empty()) return bad();
   double total = 0;
   for (std::size_t i = 0; i < text.size();) {
     double number = 0;
     auto [end, ec] = std::from_chars(text.data() + i, text.data() + text.size(), number, std::chars_format::fixed);
-    if (ec != std::errc() || number < 0) return bad();
+    if (ec != std::errc() || !(number >= 0)) return bad();  // "nan" is a number to from_chars
     i = static_cast<std::size_t>(end - text.data());
     std::size_t start = i;
     while (i < text.size() && !is_digit(text[i]) && text[i] != '.') ++i;
     auto unit = text.substr(start, i - start);
-    double factor = unit == "us" ? 1 : unit == "ms" ? 1e3 : unit == "s" ? 1e6 : unit == "m" ? 60e6 : unit == "h" ? 3600e6
-                  : unit == "d" ? 86400e6 : 0;
+    double factor = unit == "us"   ? 1
+                    : unit == "ms" ? 1e3
+                    : unit == "s"  ? 1e6
+                    : unit == "m"  ? 60e6
+                    : unit == "h"  ? 3600e6
+                    : unit == "d"  ? 86400e6
+                                   : 0;
     if (factor == 0) return bad();
     total += number * factor;
   }
@@ -92,7 +117,8 @@ std::optional<std::string> nearest(std::string_view word, const std::vector<std:
 
 bool is_dns_label(std::string_view text) {
   if (text.empty() || text.size() > 63 || text.front() == '-' || text.back() == '-') return false;
-  return std::all_of(text.begin(), text.end(), [](char c) { return (c >= 'a' && c <= 'z') || is_digit(c) || c == '-'; });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return (c >= 'a' && c <= 'z') || is_digit(c) || c == '-'; });
 }
 
 std::vector<std::string> split(std::string_view text, char separator) {
@@ -151,8 +177,10 @@ std::optional<std::string> base64_decode(std::string_view text) {
       char c = text[i + j];
       auto p = base64_alphabet.find(c);
       bool last = i + 4 == text.size();
-      if (c == '=' && last && j >= 2) ++pad, p = 0;
-      else if (p == std::string_view::npos || pad > 0) return std::nullopt;
+      if (c == '=' && last && j >= 2)
+        ++pad, p = 0;
+      else if (p == std::string_view::npos || pad > 0)
+        return std::nullopt;
       v = v << 6 | static_cast<unsigned>(p);
     }
     out += static_cast<char>(v >> 16);
@@ -166,8 +194,13 @@ std::string shell_quote(const std::vector<std::string>& argv) {
   std::string out;
   for (const auto& a : argv) {
     if (!out.empty()) out += ' ';
-    bool plain = !a.empty() && a.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%") == std::string::npos;
-    if (plain) { out += a; continue; }
+    bool plain =
+        !a.empty() && a.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%") ==
+                          std::string::npos;
+    if (plain) {
+      out += a;
+      continue;
+    }
     out += '\'';
     for (char c : a) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
     out += '\'';

@@ -11,7 +11,8 @@
 
 namespace mayfly {
 
-// "4GiB", "512MiB", "10GB", "1024" → bytes. Units: B, kB/MB/GB/TB (powers of 1000), KiB/MiB/GiB/TiB, and k8s' Ki/Mi/Gi/Ti.
+// "4GiB", "512MiB", "10GB", "1024" → bytes. Units: B, kB/MB/GB/TB (powers of 1000), KiB/MiB/GiB/TiB, and k8s'
+// Ki/Mi/Gi/Ti.
 Result<std::int64_t> parse_bytes(std::string_view text);
 std::string format_bytes(std::int64_t bytes);  // "4.0 GiB"
 
@@ -21,7 +22,8 @@ Result<Duration> parse_duration(std::string_view text);
 // The candidate nearest to `word` by edit distance, if near enough to be what was meant.
 std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates);
 
-// 1–63 of a-z, 0-9 and '-', starting and ending with a letter or digit: a DNS label, since builder ids become hostnames.
+// 1–63 of a-z, 0-9 and '-', starting and ending with a letter or digit: a DNS label, since builder ids become
+// hostnames.
 bool is_dns_label(std::string_view text);
 
 std::vector<std::string> split(std::string_view text, char separator);

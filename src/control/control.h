@@ -1,6 +1,6 @@
 #pragma once
-// The loop: observe, plan, record the intent, act, record the outcome. One thread owns all mutable state; everybody else
-// talks to it through the methods below, which may be called from any thread, post a message and return at once.
+// The loop: observe, plan, record the intent, act, record the outcome. One thread owns all mutable state; everybody
+// else talks to it through the methods below, which may be called from any thread, post a message and return at once.
 // Callbacks run on the control thread: they must be quick and must not block (the API posts them on to its own loop).
 #include <functional>
 #include <memory>
@@ -65,13 +65,13 @@ class Control {
   template <class T>
   using Done = std::function<void(Result<T>)>;
 
-  // Loads the state, reconciles it with what the platforms still run, and starts the thread. Fails if the store cannot be
-  // read; a platform that does not answer is a problem of its pools alone.
+  // Loads the state, reconciles it with what the platforms still run, and starts the thread. Fails if the store cannot
+  // be read; a platform that does not answer is a problem of its pools alone.
   static Result<std::unique_ptr<Control>> start(ControlParts parts);
   ~Control();  // as stop(true)
 
-  // Ends the loop. keep_builders: running jobs go on, and the next daemon adopts them; otherwise every builder is stopped
-  // first and jobs that ran are recorded as lost.
+  // Ends the loop. keep_builders: running jobs go on, and the next daemon adopts them; otherwise every builder is
+  // stopped first and jobs that ran are recorded as lost.
   void stop(bool keep_builders);
 
   void submit(JobSpec spec, std::string idempotency_key, Done<Job> done);

@@ -91,17 +91,25 @@ json::value to_value(const std::map<std::string, std::string>& m) {
 }
 
 json::object to_value(const Finished& f) {
-  return {{"job", f.job}, {"cause", to_string(f.result.cause)}, {"exit_code", f.result.exit_code},
-          {"signal", f.result.signal}, {"message", f.result.message}, {"started_at", to_micros(f.started_at)},
-          {"ended_at", to_micros(f.ended_at)}, {"log_bytes", f.log_bytes}, {"log_truncated", f.log_truncated}};
+  return {{"job", f.job},
+          {"cause", to_string(f.result.cause)},
+          {"exit_code", f.result.exit_code},
+          {"signal", f.result.signal},
+          {"message", f.result.message},
+          {"started_at", to_micros(f.started_at)},
+          {"ended_at", to_micros(f.ended_at)},
+          {"log_bytes", f.log_bytes},
+          {"log_truncated", f.log_truncated}};
 }
 
 Result<Finished> finished_from(const json::object& o) {
   Reader r(o);
   Finished f;
   f.job = static_cast<JobId>(r.number("job"));
-  if (auto cause = job_cause_from(r.text("cause"))) f.result.cause = *cause;
-  else r.wrong("cause", "a known cause");
+  if (auto cause = job_cause_from(r.text("cause")))
+    f.result.cause = *cause;
+  else
+    r.wrong("cause", "a known cause");
   f.result.exit_code = static_cast<int>(r.number("exit_code"));
   f.result.signal = static_cast<int>(r.number("signal"));
   f.result.message = r.text("message");
@@ -147,10 +155,19 @@ Result<ToAgent> assign_from(Reader& r) {
 std::string encode(const ToAgent& message) {
   struct Encoder {
     json::object operator()(const Assign& a) const {
-      return {{"type", "assign"}, {"job", a.job}, {"argv", to_value(a.argv)}, {"script", a.script}, {"env", to_value(a.env)},
-              {"secrets", to_value(a.secrets)}, {"user", a.user}, {"timeout_us", a.timeout.count()},
-              {"grace_us", a.grace.count()}, {"log_limit", a.log_limit}, {"has_input", a.has_input},
-              {"output", a.output}, {"seccomp", base64_encode(a.seccomp)}};
+      return {{"type", "assign"},
+              {"job", a.job},
+              {"argv", to_value(a.argv)},
+              {"script", a.script},
+              {"env", to_value(a.env)},
+              {"secrets", to_value(a.secrets)},
+              {"user", a.user},
+              {"timeout_us", a.timeout.count()},
+              {"grace_us", a.grace.count()},
+              {"log_limit", a.log_limit},
+              {"has_input", a.has_input},
+              {"output", a.output},
+              {"seccomp", base64_encode(a.seccomp)}};
     }
     json::object operator()(const Cancel& c) const { return {{"type", "cancel"}, {"job", c.job}}; }
     json::object operator()(const Release&) const { return {{"type", "release"}}; }
@@ -161,11 +178,14 @@ std::string encode(const ToAgent& message) {
 std::string encode(const FromAgent& message) {
   struct Encoder {
     json::object operator()(const Hello& h) const {
-      json::object o{{"type", "hello"}, {"version", h.version}, {"job", h.job}, {"started_at", to_micros(h.started_at)}};
+      json::object o{
+          {"type", "hello"}, {"version", h.version}, {"job", h.job}, {"started_at", to_micros(h.started_at)}};
       if (h.finished) o["finished"] = to_value(*h.finished);
       return o;
     }
-    json::object operator()(const Started& s) const { return {{"type", "started"}, {"job", s.job}, {"at", to_micros(s.at)}}; }
+    json::object operator()(const Started& s) const {
+      return {{"type", "started"}, {"job", s.job}, {"at", to_micros(s.at)}};
+    }
     json::object operator()(const Finished& f) const {
       auto o = to_value(f);
       o["type"] = "finished";

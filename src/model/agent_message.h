@@ -2,14 +2,14 @@
 // What the daemon and the agent inside a builder say to each other over the builder's unix stream socket.
 //
 // A frame is a 32-bit little-endian length and that many bytes of JSON. The daemon connects, the agent listens; one
-// connection at a time, and a new one replaces the old, so that a restarted daemon can pick up its builders. On connecting
-// the agent says `hello`, with all that it knows, so a lost message is never needed again:
+// connection at a time, and a new one replaces the old, so that a restarted daemon can pick up its builders. On
+// connecting the agent says `hello`, with all that it knows, so a lost message is never needed again:
 //
-//   daemon → agent   assign (with file descriptors, in the order log, index, result[, input][, output]), cancel, release
-//   agent → daemon   hello, started, finished, refused
+//   daemon → agent   assign (with file descriptors, in the order log, index, result[, input][, output]), cancel,
+//   release agent → daemon   hello, started, finished, refused
 //
-// `assign` is idempotent by job id: an agent that already has this job answers with its state. An agent that has had a job
-// never takes another.
+// `assign` is idempotent by job id: an agent that already has this job answers with its state. An agent that has had a
+// job never takes another.
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -29,19 +29,21 @@ inline constexpr std::uint32_t max_frame = 8u << 20;  // bytes; environment, scr
 
 struct Assign {
   JobId job = 0;
-  std::vector<std::string> argv;            // or
-  std::string script;                       // run by its #! line, or by /bin/sh -e
-  std::map<std::string, std::string> env;   // complete: the image's, Mayfly's and the job's, merged by control
+  std::vector<std::string> argv;               // or
+  std::string script;                          // run by its #! line, or by /bin/sh -e
+  std::map<std::string, std::string> env;      // complete: the image's, Mayfly's and the job's, merged by control
   std::map<std::string, std::string> secrets;  // variable → value: added to env, and masked in the output
-  std::string user;                         // as in the image's configuration
-  Duration timeout{};                       // counted from the start of the process, by the agent itself
-  Duration grace{};                         // between SIGTERM and SIGKILL
-  std::int64_t log_limit = 0;               // bytes
+  std::string user;                            // as in the image's configuration
+  Duration timeout{};                          // counted from the start of the process, by the agent itself
+  Duration grace{};                            // between SIGTERM and SIGKILL
+  std::int64_t log_limit = 0;                  // bytes
   bool has_input = false;
-  std::string output;                       // what to pack at the end; empty: nothing
-  std::string seccomp;                      // compiled BPF program (struct sock_filter[]), raw bytes; empty: none
+  std::string output;   // what to pack at the end; empty: nothing
+  std::string seccomp;  // compiled BPF program (struct sock_filter[]), raw bytes; empty: none
 };
-struct Cancel { JobId job = 0; };
+struct Cancel {
+  JobId job = 0;
+};
 struct Release {};
 
 struct Finished {
@@ -53,12 +55,18 @@ struct Finished {
 };
 struct Hello {
   int version = protocol_version;
-  JobId job = 0;                    // 0: ready for one
-  Time started_at{};                // set once the job's process runs
-  std::optional<Finished> finished; // set once it ended
+  JobId job = 0;                     // 0: ready for one
+  Time started_at{};                 // set once the job's process runs
+  std::optional<Finished> finished;  // set once it ended
 };
-struct Started { JobId job = 0; Time at{}; };
-struct Refused { JobId job = 0; std::string why; };
+struct Started {
+  JobId job = 0;
+  Time at{};
+};
+struct Refused {
+  JobId job = 0;
+  std::string why;
+};
 
 using ToAgent = std::variant<Assign, Cancel, Release>;
 using FromAgent = std::variant<Hello, Started, Finished, Refused>;

@@ -133,8 +133,8 @@ Result<JobSpec> read_spec(const json::object& o, bool strict) {
   s.repeatable = r.flag("repeatable");
   s.submitter = r.text("submitter");
   if (strict)
-    r.refuse_unknown({"pool", "name", "command", "script", "env", "secrets", "timeout_us", "priority", "input", "output",
-                      "repeatable", "submitter", "idempotency_key"});
+    r.refuse_unknown({"pool", "name", "command", "script", "env", "secrets", "timeout_us", "priority", "input",
+                      "output", "repeatable", "submitter", "idempotency_key"});
   MAYFLY_TRY(r.check());
   return s;
 }
@@ -174,7 +174,8 @@ json::object to_json(const JobSpec& s) {
 }
 
 json::object to_json(const Job& j) {
-  json::object o{{"id", j.id}, {"state", to_string(j.state)}, {"spec", to_json(j.spec)}, {"ci", j.ci}, {"attempt", j.attempt}};
+  json::object o{
+      {"id", j.id}, {"state", to_string(j.state)}, {"spec", to_json(j.spec)}, {"ci", j.ci}, {"attempt", j.attempt}};
   if (j.state == JobState::queued) o["waiting"] = to_json(j.waiting);
   if (!j.builder.empty()) o["builder"] = j.builder;
   if (!j.image_digest.empty()) o["image_digest"] = j.image_digest;
@@ -196,8 +197,13 @@ json::object to_json(const Job& j) {
 }
 
 json::object to_json(const Builder& b) {
-  json::object o{{"id", b.id}, {"pool", b.pool}, {"platform", b.platform}, {"image", b.image},
-                 {"image_digest", b.image_digest}, {"state", to_string(b.state)}, {"warm", b.warm}};
+  json::object o{{"id", b.id},
+                 {"pool", b.pool},
+                 {"platform", b.platform},
+                 {"image", b.image},
+                 {"image_digest", b.image_digest},
+                 {"state", to_string(b.state)},
+                 {"warm", b.warm}};
   if (b.job != 0) o["job"] = b.job;
   if (!b.cause.empty()) o["cause"] = b.cause;
   put_time(o, "requested_at", b.requested_at);
@@ -208,8 +214,8 @@ json::object to_json(const Builder& b) {
 }
 
 json::object to_json(const LedgerEntry& e) {
-  return {{"seq", e.seq}, {"at", to_micros(e.at)}, {"kind", e.kind}, {"subject", e.subject}, {"detail", e.detail},
-          {"previous", e.previous}, {"hash", e.hash}};
+  return {{"seq", e.seq},       {"at", to_micros(e.at)},  {"kind", e.kind}, {"subject", e.subject},
+          {"detail", e.detail}, {"previous", e.previous}, {"hash", e.hash}};
 }
 
 Result<JobSpec> job_spec_from_json(const json::object& o) { return read_spec(o, true); }
@@ -309,7 +315,8 @@ Result<json::object> parse_json_object(std::string_view text) {
   if (!ec && read == text.size()) parser.finish(ec);
   if (!ec && read < text.size() && trim(text.substr(read)).empty()) ec = {};
   if (ec || !parser.done() || !trim(text.substr(read)).empty())
-    return fail(ErrorCode::invalid, fmt::format("not valid JSON near byte {}{}", read, ec ? ": " + ec.message() : ""), "body");
+    return fail(ErrorCode::invalid, fmt::format("not valid JSON near byte {}{}", read, ec ? ": " + ec.message() : ""),
+                "body");
   auto value = parser.release();
   if (!value.is_object()) return fail(ErrorCode::invalid, "not a JSON object", "body");
   return std::move(value.get_object());

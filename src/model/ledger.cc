@@ -1,7 +1,7 @@
 #include "model/ledger.h"
 
-#include <array>
 #include <openssl/evp.h>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -33,7 +33,8 @@ Result<void> verify_link(const LedgerEntry* last, const LedgerEntry& next) {
     return fail(ErrorCode::invalid, fmt::format("entry {} is missing or out of order", expected), where);
   if (next.previous != (last ? last->hash : ledger_genesis))
     return fail(ErrorCode::invalid, "it does not follow the entry before it", where);
-  if (next.hash != ledger_hash(next)) return fail(ErrorCode::invalid, "its content was changed after it was written", where);
+  if (next.hash != ledger_hash(next))
+    return fail(ErrorCode::invalid, "its content was changed after it was written", where);
   return {};
 }
 

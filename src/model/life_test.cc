@@ -7,7 +7,7 @@
 namespace mayfly {
 namespace {
 
-const JobState all_states[] = {JobState::queued, JobState::assigned, JobState::running, JobState::succeeded,
+const JobState all_states[] = {JobState::queued, JobState::assigned,  JobState::running,   JobState::succeeded,
                                JobState::failed, JobState::cancelled, JobState::timed_out, JobState::lost};
 
 TEST(JobLife, EndsExactlyOnce) {
@@ -38,9 +38,21 @@ TEST(BuilderLife, GoneIsReachedOnlyThroughStopping) {
 }
 
 TEST(Ledger, FindsAnyChange) {
-  LedgerEntry first{.seq = 1, .at = from_micros(5), .kind = "a.b", .subject = "s", .detail = "{}", .previous = ledger_genesis, .hash = {}};
+  LedgerEntry first{.seq = 1,
+                    .at = from_micros(5),
+                    .kind = "a.b",
+                    .subject = "s",
+                    .detail = "{}",
+                    .previous = ledger_genesis,
+                    .hash = {}};
   first.hash = ledger_hash(first);
-  LedgerEntry second{.seq = 2, .at = from_micros(6), .kind = "c.d", .subject = "s", .detail = "{}", .previous = first.hash, .hash = {}};
+  LedgerEntry second{.seq = 2,
+                     .at = from_micros(6),
+                     .kind = "c.d",
+                     .subject = "s",
+                     .detail = "{}",
+                     .previous = first.hash,
+                     .hash = {}};
   second.hash = ledger_hash(second);
   EXPECT_TRUE(verify_link(nullptr, first));
   EXPECT_TRUE(verify_link(&first, second));

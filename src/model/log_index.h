@@ -1,7 +1,8 @@
 #pragma once
 // How a job's output lies on disk. `log` holds the bytes of both streams in the order in which the agent read them;
-// `log.index` says for each stretch which stream it was and when. Offsets into a log are offsets into `log`, so any offset
-// is a valid place to go on reading. The agent appends to `log` first: bytes that no record covers are not there yet.
+// `log.index` says for each stretch which stream it was and when. Offsets into a log are offsets into `log`, so any
+// offset is a valid place to go on reading. The agent appends to `log` first: bytes that no record covers are not there
+// yet.
 #include <cstdint>
 #include <cstring>
 
@@ -9,7 +10,11 @@
 
 namespace mayfly {
 
-enum class LogStream : std::uint8_t { out = 1, err = 2, mayfly = 3 /* a remark by Mayfly itself, such as a truncation */ };
+enum class LogStream : std::uint8_t {
+  out = 1,
+  err = 2,
+  mayfly = 3 /* a remark by Mayfly itself, such as a truncation */
+};
 
 struct LogRecord {
   static constexpr std::size_t size = 24;  // on disk, little-endian: end, at, stream, 7 zeros

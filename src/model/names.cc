@@ -12,31 +12,54 @@ namespace {
 template <class E, std::size_t N>
 using Names = std::array<std::pair<E, std::string_view>, N>;
 
-constexpr Names<JobState, 8> job_states{{{JobState::queued, "queued"}, {JobState::assigned, "assigned"},
-    {JobState::running, "running"}, {JobState::succeeded, "succeeded"}, {JobState::failed, "failed"},
-    {JobState::cancelled, "cancelled"}, {JobState::timed_out, "timed_out"}, {JobState::lost, "lost"}}};
+constexpr Names<JobState, 8> job_states{{{JobState::queued, "queued"},
+                                         {JobState::assigned, "assigned"},
+                                         {JobState::running, "running"},
+                                         {JobState::succeeded, "succeeded"},
+                                         {JobState::failed, "failed"},
+                                         {JobState::cancelled, "cancelled"},
+                                         {JobState::timed_out, "timed_out"},
+                                         {JobState::lost, "lost"}}};
 
-constexpr Names<JobCause, 15> job_causes{{{JobCause::none, "none"}, {JobCause::exited, "exited"},
-    {JobCause::signalled, "signalled"}, {JobCause::oom_killed, "oom_killed"}, {JobCause::disk_full, "disk_full"},
-    {JobCause::timed_out, "timed_out"}, {JobCause::cancelled, "cancelled"},
-    {JobCause::command_not_found, "command_not_found"}, {JobCause::not_executable, "not_executable"},
-    {JobCause::image_unavailable, "image_unavailable"}, {JobCause::start_failed, "start_failed"},
-    {JobCause::secret_unavailable, "secret_unavailable"}, {JobCause::input_failed, "input_failed"},
-    {JobCause::output_failed, "output_failed"}, {JobCause::builder_lost, "builder_lost"}}};
+constexpr Names<JobCause, 15> job_causes{{{JobCause::none, "none"},
+                                          {JobCause::exited, "exited"},
+                                          {JobCause::signalled, "signalled"},
+                                          {JobCause::oom_killed, "oom_killed"},
+                                          {JobCause::disk_full, "disk_full"},
+                                          {JobCause::timed_out, "timed_out"},
+                                          {JobCause::cancelled, "cancelled"},
+                                          {JobCause::command_not_found, "command_not_found"},
+                                          {JobCause::not_executable, "not_executable"},
+                                          {JobCause::image_unavailable, "image_unavailable"},
+                                          {JobCause::start_failed, "start_failed"},
+                                          {JobCause::secret_unavailable, "secret_unavailable"},
+                                          {JobCause::input_failed, "input_failed"},
+                                          {JobCause::output_failed, "output_failed"},
+                                          {JobCause::builder_lost, "builder_lost"}}};
 
 constexpr Names<BuilderState, 7> builder_states{{{BuilderState::requested, "requested"},
-    {BuilderState::starting, "starting"}, {BuilderState::ready, "ready"}, {BuilderState::busy, "busy"},
-    {BuilderState::stopping, "stopping"}, {BuilderState::gone, "gone"}, {BuilderState::lost, "lost"}}};
+                                                 {BuilderState::starting, "starting"},
+                                                 {BuilderState::ready, "ready"},
+                                                 {BuilderState::busy, "busy"},
+                                                 {BuilderState::stopping, "stopping"},
+                                                 {BuilderState::gone, "gone"},
+                                                 {BuilderState::lost, "lost"}}};
 
 constexpr Names<Network, 3> networks{{{Network::none, "none"}, {Network::egress, "egress"}, {Network::host, "host"}}};
 
-constexpr Names<ReasonCode, 13> reason_codes{{{ReasonCode::none, "none"}, {ReasonCode::submitted, "submitted"},
-    {ReasonCode::builder_starting, "builder_starting"}, {ReasonCode::behind_others, "behind_others"},
-    {ReasonCode::pool_at_max, "pool_at_max"}, {ReasonCode::launch_limit, "launch_limit"},
-    {ReasonCode::image_resolving, "image_resolving"}, {ReasonCode::image_unavailable, "image_unavailable"},
-    {ReasonCode::platform_unavailable, "platform_unavailable"}, {ReasonCode::start_backoff, "start_backoff"},
-    {ReasonCode::disk_full, "disk_full"}, {ReasonCode::pool_removed, "pool_removed"},
-    {ReasonCode::shutting_down, "shutting_down"}}};
+constexpr Names<ReasonCode, 13> reason_codes{{{ReasonCode::none, "none"},
+                                              {ReasonCode::submitted, "submitted"},
+                                              {ReasonCode::builder_starting, "builder_starting"},
+                                              {ReasonCode::behind_others, "behind_others"},
+                                              {ReasonCode::pool_at_max, "pool_at_max"},
+                                              {ReasonCode::launch_limit, "launch_limit"},
+                                              {ReasonCode::image_resolving, "image_resolving"},
+                                              {ReasonCode::image_unavailable, "image_unavailable"},
+                                              {ReasonCode::platform_unavailable, "platform_unavailable"},
+                                              {ReasonCode::start_backoff, "start_backoff"},
+                                              {ReasonCode::disk_full, "disk_full"},
+                                              {ReasonCode::pool_removed, "pool_removed"},
+                                              {ReasonCode::shutting_down, "shutting_down"}}};
 
 template <class E, std::size_t N>
 std::string_view name_of(const Names<E, N>& names, E value) {

@@ -1,5 +1,6 @@
 #pragma once
-// What the configuration says: pools, images, secrets, the server. Values only; validated where they are read (app/config).
+// What the configuration says: pools, images, secrets, the server. Values only; validated where they are read
+// (app/config).
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -21,49 +22,49 @@ std::string_view to_string(Network n);
 std::optional<Network> network_from(std::string_view name);
 
 struct Limits {
-  double cpu = 0;                                     // cores; 0: not limited
-  std::int64_t memory = 4LL << 30;                    // bytes, workspace included, since the workspace lives in memory
-  std::int64_t disk = 2LL << 30;                      // bytes of workspace: everything a job writes outside the image
-  int pids = 4096;                                    // processes and threads
-  Duration timeout = std::chrono::hours(1);           // of a job
-  Duration grace = std::chrono::seconds(10);          // between SIGTERM and SIGKILL
-  std::int64_t log = 1LL << 30;                       // bytes of a job's output that are kept; the rest is dropped, and said so
+  double cpu = 0;                             // cores; 0: not limited
+  std::int64_t memory = 4LL << 30;            // bytes, workspace included, since the workspace lives in memory
+  std::int64_t disk = 2LL << 30;              // bytes of workspace: everything a job writes outside the image
+  int pids = 4096;                            // processes and threads
+  Duration timeout = std::chrono::hours(1);   // of a job
+  Duration grace = std::chrono::seconds(10);  // between SIGTERM and SIGKILL
+  std::int64_t log = 1LL << 30;               // bytes of a job's output that are kept; the rest is dropped, and said so
 
   bool operator==(const Limits&) const = default;
 };
 
 struct PoolSpec {
   PoolName name;
-  std::string image;                                  // a name from images:, or any reference skopeo knows
+  std::string image;  // a name from images:, or any reference skopeo knows
   std::string ci = "builtin";
   std::string platform = "local";
   int warm = 0;
   int max = 10;
   Limits limits;
   Network network = Network::egress;
-  std::vector<std::string> secrets;                   // names that jobs of this pool may ask for
+  std::vector<std::string> secrets;  // names that jobs of this pool may ask for
 
   bool operator==(const PoolSpec&) const = default;
 };
 
 struct ImageSpec {
   std::string name;
-  std::string recipe;                                 // absolute path of the folder with the Dockerfile
-  std::map<std::string, std::string> args;            // build arguments (ARG in the Dockerfile)
+  std::string recipe;                       // absolute path of the folder with the Dockerfile
+  std::map<std::string, std::string> args;  // build arguments (ARG in the Dockerfile)
   bool operator==(const ImageSpec&) const = default;
 };
 
 struct SecretSpec {
   std::string name;
-  std::string env;                                    // the daemon's environment variable that holds it, or
-  std::string file;                                   // an absolute path of the file that does (one trailing newline dropped)
+  std::string env;   // the daemon's environment variable that holds it, or
+  std::string file;  // an absolute path of the file that does (one trailing newline dropped)
   bool operator==(const SecretSpec&) const = default;
 };
 
 struct ServerSpec {
-  std::string listen;                                 // "HOST:PORT" for TCP with TLS; empty: unix socket only
-  std::string tls_certificate, tls_key;               // PEM files
-  std::string tokens;                                 // file: lines "NAME SHA256-HEX-OF-TOKEN"
+  std::string listen;                    // "HOST:PORT" for TCP with TLS; empty: unix socket only
+  std::string tls_certificate, tls_key;  // PEM files
+  std::string tokens;                    // file: lines "NAME SHA256-HEX-OF-TOKEN"
   bool operator==(const ServerSpec&) const = default;
 };
 
@@ -72,7 +73,7 @@ struct Config {
   std::map<std::string, ImageSpec> images;
   std::map<std::string, SecretSpec> secrets;
   ServerSpec server;
-  Duration keep_jobs = std::chrono::hours(24 * 30);   // finished jobs and their logs are kept this long
+  Duration keep_jobs = std::chrono::hours(24 * 30);  // finished jobs and their logs are kept this long
   bool operator==(const Config&) const = default;
 };
 

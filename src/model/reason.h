@@ -1,5 +1,6 @@
 #pragma once
-// Why something waits: one code for programs, one sentence for people, since when and, where it can be known, until when.
+// Why something waits: one code for programs, one sentence for people, since when and, where it can be known, until
+// when.
 #include <optional>
 #include <string>
 #include <string_view>

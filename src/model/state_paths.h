@@ -10,7 +10,7 @@ struct StatePaths {
   std::string root;
 
   std::string socket() const { return root + "/mayfly.sock"; }
-  std::string lock() const { return root + "/lock"; }               // held by the one daemon
+  std::string lock() const { return root + "/lock"; }  // held by the one daemon
   std::string database() const { return root + "/mayfly.db"; }
   std::string uploads() const { return root + "/uploads"; }
   std::string upload(const std::string& id) const { return uploads() + "/" + id + ".tar"; }

@@ -1,6 +1,7 @@
 #pragma once
-// Control's line to the agents inside builders. Methods return at once, from the control thread only; what happens comes
-// back as AgentEvents through the sink that the implementation was made with (called on the implementation's own thread).
+// Control's line to the agents inside builders. Methods return at once, from the control thread only; what happens
+// comes back as AgentEvents through the sink that the implementation was made with (called on the implementation's own
+// thread).
 #include <functional>
 #include <optional>
 #include <string>
@@ -13,11 +14,11 @@ namespace mayfly {
 // A job as handed to a builder: the message, and the files on this host that the agent reads and writes.
 struct AgentOrder {
   agent::Assign message;
-  std::string log_path;      // appended: the job's output, both streams as they came (model/log_index.h)
-  std::string index_path;    // appended: where each piece came from and when
-  std::string result_path;   // written once, at the end: agent::Finished as JSON, so that a dead daemon misses nothing
-  std::string input_path;    // tar to unpack into the workspace; empty: none
-  std::string output_path;   // tar to write at the end; empty: none
+  std::string log_path;     // appended: the job's output, both streams as they came (model/log_index.h)
+  std::string index_path;   // appended: where each piece came from and when
+  std::string result_path;  // written once, at the end: agent::Finished as JSON, so that a dead daemon misses nothing
+  std::string input_path;   // tar to unpack into the workspace; empty: none
+  std::string output_path;  // tar to write at the end; empty: none
 };
 
 struct AgentEvent {
@@ -33,8 +34,8 @@ struct AgentEvent {
   std::optional<agent::Hello> hello;
   std::optional<agent::Finished> finished;
   JobId job = 0;
-  Time at{};           // started
-  std::string text;    // refused, unreachable: why
+  Time at{};         // started
+  std::string text;  // refused, unreachable: why
 };
 
 using AgentSink = std::function<void(AgentEvent)>;

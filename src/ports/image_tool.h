@@ -11,7 +11,8 @@ namespace mayfly {
 class ImageTool {
  public:
   virtual ~ImageTool() = default;
-  // Builds the recipe unless this very content was built before, and returns a reference that the platform can prepare().
+  // Builds the recipe unless this very content was built before, and returns a reference that the platform can
+  // prepare().
   virtual Result<std::string> build(const ImageSpec& image, Deadline deadline) = 0;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
-// Where builders live. One implementation per folder below platforms/; one contract suite (tests/contract) holds for all.
+// Where builders live. One implementation per folder below platforms/; one contract suite (tests/contract) holds for
+// all.
 //
 // Calls block, each with a deadline, and come from worker threads: an implementation must be safe for several calls at
 // once on different builders; calls on one builder never overlap.

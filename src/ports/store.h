@@ -15,37 +15,40 @@ namespace mayfly {
 
 struct LedgerDraft {
   Time at{};
-  std::string kind, subject, detail;  // see LedgerEntry; seq and hashes are given by the store, in order
+  std::string kind = {}, subject = {}, detail = {};  // see LedgerEntry; seq and hashes are given by the store, in order
 };
 
 // Everything one step of control changes: written all or nothing, durable when commit() returns.
 struct Batch {
-  std::vector<Job> jobs;          // inserted or replaced by id
-  std::vector<Builder> builders;  // inserted or replaced by id
-  std::vector<LedgerDraft> ledger;
-  std::vector<JobId> forget;      // ended jobs to delete for good
+  std::vector<Job> jobs = {};          // inserted or replaced by id
+  std::vector<Builder> builders = {};  // inserted or replaced by id
+  std::vector<LedgerDraft> ledger = {};
+  // Ended jobs to delete for good; with them go the builders that ran them, and builders that were over before they
+  // ended and never had a job. A job that has not ended: conflict, and nothing of the batch is done. The ledger keeps
+  // its entries.
+  std::vector<JobId> forget = {};
   bool empty() const { return jobs.empty() && builders.empty() && ledger.empty() && forget.empty(); }
 };
 
 // What a starting daemon needs.
 struct StoreSnapshot {
-  std::vector<Job> jobs;          // not ended, by id
-  std::vector<Builder> builders;  // not gone and not lost
+  std::vector<Job> jobs = {};          // not ended, by id
+  std::vector<Builder> builders = {};  // not gone and not lost
   JobId next_job = 1;
-  std::uint64_t next_builder = 1; // one above the greatest number ever used in a builder id
+  std::uint64_t next_builder = 1;  // one above the greatest number ever used in a builder id
 };
 
 struct JobFilter {
-  std::optional<JobState> state;
-  std::optional<bool> ended;      // true: final states only; false: the others only
-  std::string pool;               // empty: all
-  JobId before = 0;               // only ids below; 0: all. Page with the last id of the page before
-  std::size_t limit = 100;        // newest first
+  std::optional<JobState> state = {};
+  std::optional<bool> ended = {};  // true: final states only; false: the others only
+  std::string pool = {};           // empty: all
+  JobId before = 0;                // only ids below; 0: all. Page with the last id of the page before
+  std::size_t limit = 100;         // newest first
 };
 
 struct LedgerCheck {
   std::uint64_t entries = 0;
-  std::string head;               // hash of the last entry
+  std::string head;  // hash of the last entry
 };
 
 class Store {
@@ -61,7 +64,8 @@ class Store {
   virtual Result<std::vector<Builder>> builders(std::size_t limit) = 0;
   virtual Result<std::vector<JobId>> jobs_ended_before(Time t, std::size_t limit) = 0;
   // In order, from `from_seq` on; with a subject, only its entries.
-  virtual Result<std::vector<LedgerEntry>> ledger(std::uint64_t from_seq, std::size_t limit, const std::string& subject = {}) = 0;
+  virtual Result<std::vector<LedgerEntry>> ledger(std::uint64_t from_seq, std::size_t limit,
+                                                  const std::string& subject = {}) = 0;
   // Walks the whole chain; an error names the first entry that is wrong or missing.
   virtual Result<LedgerCheck> verify_ledger() = 0;
 };

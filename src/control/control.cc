@@ -1,0 +1,135 @@
+#include "control/control.h"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "control/core.h"
+#include "control/worker_executor.h"
+
+namespace mayfly {
+
+namespace {
+constexpr Duration idle_wait =
+    std::chrono::seconds(1);  // health of platforms is looked at this often when nothing happens
+constexpr Duration stop_limit = std::chrono::seconds(30);
+}  // namespace
+
+// The control thread and its mailbox.
+class Control::Loop {
+ public:
+  explicit Loop(ControlParts parts)
+      : agents_(parts.make_agents([this](AgentEvent e) { post([this, e = std::move(e)] { core_.on_agent(e); }); })),
+        executor_(
+            std::make_unique<WorkerExecutor>(parts.platforms, parts.images, [this](auto f) { post(std::move(f)); })),
+        store_(parts.store),
+        core_(std::move(parts), *agents_, *executor_) {}
+
+  Result<void> start() {
+    MAYFLY_TRY(core_.recover());
+    thread_ = std::thread([this] { run(); });
+    return {};
+  }
+
+  void post(std::function<void()> message) {
+    {
+      std::lock_guard lock(mutex_);
+      mailbox_.push_back(std::move(message));
+    }
+    wake_.notify_one();
+  }
+
+  void stop(bool keep_builders) {
+    if (!thread_.joinable()) return;
+    post([this, keep_builders] {
+      core_.begin_stop(!keep_builders);
+      stop_by_ = std::chrono::steady_clock::now() + stop_limit;
+    });
+    thread_.join();
+    executor_.reset();  // waits for the calls under way; what they answer is not needed any more
+  }
+
+  Core& core() { return core_; }
+  Store& store() { return store_; }
+
+ private:
+  void run() {
+    do {
+      core_.step();
+      auto messages = wait();
+      for (auto& m : messages) m();
+    } while (!(stop_by_ && (core_.quiet() || std::chrono::steady_clock::now() >= *stop_by_)));
+    core_.step();
+  }
+
+  std::deque<std::function<void()>> wait() {
+    std::unique_lock lock(mutex_);
+    auto limit = std::chrono::steady_clock::now() + idle_wait;
+    if (auto t = core_.wake()) {
+      auto left = *t - std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+      limit = std::min(limit, std::chrono::steady_clock::now() + std::max<Duration>(left, Duration(0)));
+    }
+    wake_.wait_until(lock, limit, [this] { return !mailbox_.empty(); });
+    return std::exchange(mailbox_, {});
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> mailbox_;
+  std::optional<std::chrono::steady_clock::time_point> stop_by_;  // control thread only
+  std::unique_ptr<Agents> agents_;
+  std::unique_ptr<WorkerExecutor> executor_;
+  Store& store_;
+  Core core_;
+  std::thread thread_;
+};
+
+Control::Control(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
+Control::~Control() { stop(true); }
+
+Result<std::unique_ptr<Control>> Control::start(ControlParts parts) {
+  auto loop = std::make_unique<Loop>(std::move(parts));
+  MAYFLY_TRY(loop->start());
+  return std::unique_ptr<Control>(new Control(std::move(loop)));
+}
+
+void Control::stop(bool keep_builders) { loop_->stop(keep_builders); }
+
+void Control::submit(JobSpec spec, std::string key, Done<Job> done) {
+  loop_->post([c = &loop_->core(), spec = std::move(spec), key = std::move(key), done = std::move(done)] {
+    c->submit(spec, key, done);
+  });
+}
+void Control::cancel(JobId id, std::string who, Done<Job> done) {
+  loop_->post([c = &loop_->core(), id, who = std::move(who), done = std::move(done)] { c->cancel(id, who, done); });
+}
+void Control::job(JobId id, Done<Job> done) {
+  loop_->post([c = &loop_->core(), id, done = std::move(done)] { done(c->job(id)); });
+}
+void Control::jobs(JobFilter filter, Done<std::vector<Job>> done) {
+  loop_->post([c = &loop_->core(), filter = std::move(filter), done = std::move(done)] { done(c->jobs(filter)); });
+}
+void Control::builders(bool gone_too, Done<std::vector<Builder>> done) {
+  loop_->post([c = &loop_->core(), gone_too, done = std::move(done)] { done(c->builders(gone_too)); });
+}
+void Control::status(Done<Status> done) {
+  loop_->post([c = &loop_->core(), done = std::move(done)] { done(c->status()); });
+}
+void Control::explain(JobId id, Done<Explanation> done) {
+  loop_->post([c = &loop_->core(), id, done = std::move(done)] { done(c->explain(id)); });
+}
+void Control::ledger(std::uint64_t from_seq, std::size_t limit, std::string subject,
+                     Done<std::vector<LedgerEntry>> done) {
+  loop_->post([s = &loop_->store(), from_seq, limit, subject = std::move(subject), done = std::move(done)] {
+    done(s->ledger(from_seq, limit, subject));
+  });
+}
+void Control::verify_ledger(Done<LedgerCheck> done) {
+  loop_->post([s = &loop_->store(), done = std::move(done)] { done(s->verify_ledger()); });
+}
+void Control::when_ended(JobId id, Done<Job> done) {
+  loop_->post([c = &loop_->core(), id, done = std::move(done)] { c->when_ended(id, done); });
+}
+
+}  // namespace mayfly

@@ -1,0 +1,142 @@
+#pragma once
+// Control without its thread: takes commands and events, one at a time, and steps. A step plans, writes everything that
+// changed as one commit, and only then acts; so whatever the daemon did to the world, it had written down first. The
+// daemon drives it from one thread (control.cc), a simulation from its own clock.
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "control/control.h"
+#include "control/executor.h"
+#include "plan/plan.h"
+
+namespace mayfly {
+
+class Core {
+ public:
+  template <class T>
+  using Done = Control::Done<T>;
+
+  // `agents` and `executor` outlive the core.
+  Core(ControlParts parts, Agents& agents, Executor& executor);
+
+  // Loads the store and asks each platform what still runs. To be called once, first.
+  Result<void> recover();
+  // Plans, commits, acts. To be called after one or more commands or events.
+  void step();
+  // When to step again even if nothing happens.
+  std::optional<Time> wake() const { return wake_; }
+
+  void submit(JobSpec spec, std::string key, Done<Job> done);
+  void cancel(JobId id, const std::string& who, Done<Job> done);
+  void when_ended(JobId id, Done<Job> done);
+  Result<Job> job(JobId id);
+  Result<std::vector<Job>> jobs(const JobFilter& filter);
+  Result<std::vector<Builder>> builders(bool gone_too);
+  Status status();
+  Result<Explanation> explain(JobId id);
+
+  void on_agent(const AgentEvent& event);
+
+  // No new builders or assignments; idle builders are stopped, and with `kill` the busy ones too. Step on until
+  // quiet().
+  void begin_stop(bool kill);
+  bool quiet() const;
+
+ private:
+  struct PoolRuntime {
+    std::optional<PlatformImage> image;
+    bool preparing = false;
+    std::string image_problem;
+    bool image_problem_permanent = false;
+    std::optional<Time> image_retry_at;
+    int failed_starts = 0;
+    std::string start_problem;
+    std::optional<Time> start_after;
+  };
+  struct PlatformRuntime {
+    Platform* platform = nullptr;
+    bool reconciled = false;  // list() answered once since the daemon started
+    std::string problem;
+  };
+  struct Effect {
+    std::string name;
+    std::function<void()> run;
+  };
+
+  // core.cc: the step
+  plan::Seen see();
+  void apply(const plan::Plan& plan);
+  void flush();
+  void effect(std::string name, std::function<void()> run) { effects_.push_back({std::move(name), std::move(run)}); }
+  void save(const Job& j) { dirty_jobs_.insert(j.id); }
+  void save(const Builder& b) { dirty_builders_.insert(b.id); }
+  void record(std::string kind, std::string subject, std::string detail);
+  Time now() const { return parts_.clock.now(); }
+  void wake_by(Time t);
+
+  // core_jobs.cc: the life of a job
+  Result<void> validate(const JobSpec& spec) const;
+  void end_job(Job& job, JobResult result);
+  Result<AgentOrder> order_for(const Job& job, const Builder& builder);
+  void assign(Job& job, Builder& builder);
+  void create_files(JobId id);
+  void forget_old_jobs();
+  void check_cancels();
+  std::optional<agent::Finished> result_on_disk(JobId id) const;
+
+  // core_builders.cc: the life of a builder
+  void prepare_image(const PoolName& pool);
+  void start_builder(const plan::StartBuilder& action);
+  void on_launched(const BuilderId& id, const Result<void>& result);
+  void start_failed(Builder& b, const Error& error);
+  void stop_builder(Builder& b, const std::string& why);
+  void issue_stop(const Builder& b);
+  void on_stopped(const BuilderId& id, const Result<void>& result);
+  void retry_stops();
+  void on_hello(Builder& b, const agent::Hello& hello);
+  void on_finished(Builder& b, const agent::Finished& finished);
+  void on_unreachable(Builder& b, const std::string& why);
+  void lose_job_of(Builder& b, const std::string& why);
+
+  // core_recover.cc: after a start
+  void ask_platform(const std::string& platform);
+  void retry_lists();
+  void reconcile(const std::string& platform, const Result<std::vector<SeenBuilder>>& seen);
+  void adopt(Builder& b, bool alive);
+
+  ControlParts parts_;
+  Agents& agents_;
+  Executor& executor_;
+  Time started_at_{};
+
+  std::map<JobId, Job> jobs_;              // not ended
+  std::map<BuilderId, Builder> builders_;  // not gone
+  std::map<PoolName, PoolRuntime> pools_;
+  std::map<std::string, PlatformRuntime> platforms_;
+  std::map<JobId, std::vector<Done<Job>>> waiters_;
+  std::map<JobId, Time> cancel_deadlines_;
+  std::map<std::string, JobId> pending_keys_;  // idempotency keys of jobs that are not committed yet
+  std::set<BuilderId> launching_;              // launch() has not answered: a stop waits for it, calls never overlap
+  std::map<BuilderId, Time> stop_retries_;     // stops that failed, and when to try again
+  std::map<std::string, Time> list_retries_;   // platforms that did not answer after the start
+  JobId next_job_ = 1;
+  std::uint64_t next_builder_ = 1;
+  bool shutting_down_ = false;
+  bool killing_ = false;
+  Time next_sweep_{};
+
+  // What this step changed, until it is committed.
+  std::set<JobId> dirty_jobs_;
+  std::set<BuilderId> dirty_builders_;
+  std::map<JobId, Job> ended_jobs_;  // ended in a step that is not committed yet
+  std::map<BuilderId, Builder> gone_builders_;
+  Batch batch_;
+  std::vector<Effect> effects_;
+  std::string store_problem_;  // the last commit failed: nothing is acted on until one succeeds
+  std::optional<Time> wake_;
+};
+
+}  // namespace mayfly

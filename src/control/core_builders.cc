@@ -1,0 +1,288 @@
+// The life of a builder.
+#include <algorithm>
+#include <filesystem>
+
+#include <boost/json.hpp>
+
+#include <fmt/format.h>
+
+#include "control/core.h"
+
+namespace mayfly {
+namespace json = boost::json;
+namespace {
+
+constexpr Duration connect_patience = std::chrono::seconds(60);
+constexpr Duration stop_retry = std::chrono::seconds(5);
+constexpr std::size_t listed_builders = 1000;
+
+std::string subject(const BuilderId& id) { return "builder/" + id; }
+
+Duration backoff(int failures) {
+  return std::min<Duration>(std::chrono::seconds(60), milliseconds(500) * (1 << std::min(failures, 8)));
+}
+
+}  // namespace
+
+void Core::prepare_image(const PoolName& name) {
+  auto& run = pools_.at(name);
+  const PoolSpec& pool = parts_.config.pools.at(name);
+  auto recipe = parts_.config.images.find(pool.image);
+  const ImageSpec* spec = recipe == parts_.config.images.end() ? nullptr : &recipe->second;
+  run.preparing = true;
+  record("image.prepare", "pool/" + name, json::serialize(json::object{{"image", pool.image}}));
+  effect("prepare", [this, name, platform = pool.platform, image = pool.image, spec] {
+    executor_.prepare(platform, image, spec, [this, name](Result<PlatformImage> result) {
+      auto& r = pools_.at(name);
+      r.preparing = false;
+      if (result) {
+        record("image.ready", "pool/" + name,
+               json::serialize(json::object{{"image", result->reference}, {"digest", result->digest}}));
+        r.image = std::move(*result);
+        r.image_problem.clear();
+        r.image_retry_at.reset();
+        return;
+      }
+      const Error& e = result.error();
+      r.image_problem = e.text();
+      r.image_problem_permanent =
+          e.code == ErrorCode::not_found || e.code == ErrorCode::invalid || e.code == ErrorCode::denied;
+      r.image_retry_at = now() + std::chrono::seconds(10);
+      record("image.failed", "pool/" + name,
+             json::serialize(json::object{{"problem", r.image_problem}, {"permanent", r.image_problem_permanent}}));
+      parts_.log.warning("pool {}: {}", name, r.image_problem);
+    });
+  });
+}
+
+void Core::start_builder(const plan::StartBuilder& action) {
+  const PoolSpec& pool = parts_.config.pools.at(action.pool);
+  const PlatformImage& image = *pools_.at(action.pool).image;
+  Builder b;
+  b.id = fmt::format("{}-{}", pool.name, next_builder_++);
+  b.pool = pool.name;
+  b.platform = pool.platform;
+  b.image = pool.image;
+  b.image_digest = image.digest;
+  b.warm = action.warm;
+  b.requested_at = now();
+  record("builder.requested", subject(b.id),
+         json::serialize(json::object{{"pool", b.pool},
+                                      {"platform", b.platform},
+                                      {"image_digest", b.image_digest},
+                                      {"network", to_string(pool.network)},
+                                      {"why", action.why}}));
+  save(b);
+  launching_.insert(b.id);
+  BuilderRequest request{b.id, b.pool, image, pool.limits, pool.network};
+  effect("launch", [this, platform = b.platform, id = b.id, request = std::move(request)]() mutable {
+    executor_.launch(platform, std::move(request), [this, id](Result<void> result) { on_launched(id, result); });
+  });
+  auto id = b.id;
+  builders_.emplace(id, std::move(b));
+}
+
+void Core::on_launched(const BuilderId& id, const Result<void>& result) {
+  launching_.erase(id);
+  auto found = builders_.find(id);
+  if (found == builders_.end()) return;
+  Builder& b = found->second;
+  if (b.state == BuilderState::stopping) return issue_stop(b);
+  if (!result) return start_failed(b, result.error());
+  b.state = BuilderState::starting;
+  record("builder.started", subject(id), "{}");
+  save(b);
+  effect("connect", [this, id, address = platforms_.at(b.platform).platform->agent_address(id)] {
+    agents_.connect(id, address, connect_patience);
+  });
+}
+
+void Core::start_failed(Builder& b, const Error& error) {
+  if (auto run = pools_.find(b.pool); run != pools_.end()) {
+    auto& r = run->second;
+    ++r.failed_starts;
+    r.start_problem = error.text();
+    r.start_after = now() + backoff(r.failed_starts);
+    if (error.code == ErrorCode::not_found) r.image.reset();  // the image went away: prepare it again
+    wake_by(*r.start_after);
+  }
+  record("builder.start-failed", subject(b.id), json::serialize(json::object{{"problem", error.text()}}));
+  parts_.log.warning("builder {} could not be started: {}", b.id, error.text());
+  stop_builder(b, "it could not be started: " + error.text());
+}
+
+void Core::stop_builder(Builder& b, const std::string& why) {
+  if (b.state == BuilderState::stopping) return;
+  MAYFLY_CHECK(may_follow(b.state, BuilderState::stopping));
+  b.state = BuilderState::stopping;
+  b.stopping_at = now();
+  b.cause = why.substr(0, 2000);
+  record("builder.stopping", subject(b.id), json::serialize(json::object{{"why", b.cause}}));
+  save(b);
+  if (!launching_.contains(b.id)) issue_stop(b);
+}
+
+void Core::issue_stop(const Builder& b) {
+  effect("stop", [this, id = b.id, platform = b.platform] {
+    agents_.disconnect(id);
+    executor_.stop(platform, id, [this, id](Result<void> result) { on_stopped(id, result); });
+  });
+}
+
+void Core::on_stopped(const BuilderId& id, const Result<void>& result) {
+  auto found = builders_.find(id);
+  if (found == builders_.end()) return;
+  Builder& b = found->second;
+  if (!result) {
+    parts_.log.error("builder {} cannot be removed, will try again: {}", id, result.error().text());
+    record("builder.stop-failed", subject(id), json::serialize(json::object{{"problem", result.error().text()}}));
+    stop_retries_[id] = now() + stop_retry;
+    return;
+  }
+  b.state = BuilderState::gone;
+  b.gone_at = now();
+  record("builder.gone", subject(id), "{}");
+  save(b);
+  gone_builders_[id] = std::move(builders_.extract(found).mapped());
+}
+
+void Core::retry_stops() {
+  for (auto it = stop_retries_.begin(); it != stop_retries_.end();) {
+    if (now() < it->second) {
+      wake_by(it->second);
+      ++it;
+      continue;
+    }
+    if (auto b = builders_.find(it->first); b != builders_.end()) issue_stop(b->second);
+    it = stop_retries_.erase(it);
+  }
+}
+
+void Core::on_agent(const AgentEvent& event) {
+  auto found = builders_.find(event.builder);
+  if (found == builders_.end() || found->second.state == BuilderState::stopping) return;
+  Builder& b = found->second;
+  switch (event.kind) {
+    case AgentEvent::Kind::hello:
+      return on_hello(b, *event.hello);
+    case AgentEvent::Kind::finished:
+      return on_finished(b, *event.finished);
+    case AgentEvent::Kind::unreachable:
+      return on_unreachable(b, event.text);
+    case AgentEvent::Kind::refused:
+      lose_job_of(b, "its builder refused it: " + event.text);
+      return stop_builder(b, "it refused its job: " + event.text);
+    case AgentEvent::Kind::started: {
+      auto j = jobs_.find(b.job);
+      if (j == jobs_.end() || event.job != b.job || j->second.state != JobState::assigned) return;
+      j->second.state = JobState::running;
+      j->second.started_at = event.at;
+      record("job.started", fmt::format("job/{}", b.job), json::serialize(json::object{{"builder", b.id}}));
+      return save(j->second);
+    }
+  }
+}
+
+void Core::on_hello(Builder& b, const agent::Hello& hello) {
+  if (hello.version != agent::protocol_version || (hello.job != 0 && hello.job != b.job)) {
+    lose_job_of(b, "its builder runs something else");
+    return stop_builder(b, "its agent runs a job that it was not given, or speaks another protocol");
+  }
+  if (b.state == BuilderState::busy) {
+    auto j = jobs_.find(b.job);
+    if (j == jobs_.end()) return stop_builder(b, "its job has ended");
+    if (hello.finished) return on_finished(b, *hello.finished);
+    if (hello.job != 0) {
+      if (hello.started_at == Time{} || j->second.state != JobState::assigned) return;
+      j->second.state = JobState::running;
+      j->second.started_at = hello.started_at;
+      record("job.started", fmt::format("job/{}", b.job), json::serialize(json::object{{"builder", b.id}}));
+      return save(j->second);
+    }
+    // The daemon died between recording the assignment and sending it: send it now.
+    auto order = order_for(j->second, b);
+    if (!order) {
+      end_job(j->second, JobResult{JobCause::secret_unavailable, 0, 0, order.error().text()});
+      return stop_builder(b, "its job could not be handed to it");
+    }
+    auto shared = std::make_shared<AgentOrder>(std::move(*order));
+    return effect("assign", [this, id = b.id, job = b.job, shared] {
+      create_files(job);
+      agents_.assign(id, std::move(*shared));
+    });
+  }
+  if (b.state == BuilderState::requested) b.state = BuilderState::starting;
+  if (b.state != BuilderState::starting) return;
+  b.state = BuilderState::ready;
+  b.ready_at = now();
+  if (auto run = pools_.find(b.pool); run != pools_.end()) {
+    run->second.failed_starts = 0;
+    run->second.start_after.reset();
+  }
+  record("builder.ready", subject(b.id), "{}");
+  save(b);
+}
+
+void Core::on_finished(Builder& b, const agent::Finished& finished) {
+  auto found = jobs_.find(b.job);
+  if (found == jobs_.end() || finished.job != b.job) return;
+  Job& j = found->second;
+  if (j.state == JobState::assigned) j.state = JobState::running;  // its `started` was lost
+  if (finished.started_at != Time{}) j.started_at = finished.started_at;
+  j.log_bytes = finished.log_bytes;
+  j.log_truncated = finished.log_truncated;
+  end_job(j, finished.result);
+  stop_builder(b, "its job ended");
+}
+
+void Core::on_unreachable(Builder& b, const std::string& why) {
+  switch (b.state) {
+    case BuilderState::starting:
+      return start_failed(b, Error{ErrorCode::unavailable, "its agent did not answer: " + why, {}, {}});
+    case BuilderState::ready:
+      return stop_builder(b, "its agent went away: " + why);
+    case BuilderState::busy:
+      // The agent writes the result before it says so: a line that broke in between loses nothing.
+      if (auto finished = result_on_disk(b.job)) return on_finished(b, *finished);
+      lose_job_of(b, "its builder went away: " + why);
+      return stop_builder(b, "its agent went away: " + why);
+    default:
+      return;
+  }
+}
+
+// The builder is lost under its job. Only a job that was declared safe to repeat is repeated, and only once.
+void Core::lose_job_of(Builder& b, const std::string& why) {
+  auto found = jobs_.find(b.job);
+  if (b.job == 0 || found == jobs_.end()) return;
+  Job& j = found->second;
+  if (j.cancel_requested) return end_job(j, JobResult{JobCause::cancelled, 0, 0, why});
+  if (!j.spec.repeatable || j.attempt > 1) return end_job(j, JobResult{JobCause::builder_lost, 0, 0, why});
+  record("job.repeated", fmt::format("job/{}", j.id), json::serialize(json::object{{"why", why}, {"builder", b.id}}));
+  j.state = JobState::queued;
+  j.waiting = {ReasonCode::submitted, "its first builder was lost; it starts again", now(), {}};
+  ++j.attempt;
+  j.builder.clear();
+  j.assigned_at = j.started_at = {};
+  save(j);
+  effect("repeat.files", [path = parts_.paths.job(j.id)] {
+    std::error_code ec;
+    for (auto name : {"log", "log.index", "result"})
+      std::filesystem::rename(path + "/" + name, path + "/first-attempt." + name, ec);
+  });
+}
+
+Result<std::vector<Builder>> Core::builders(bool gone_too) {
+  std::vector<Builder> out;
+  if (gone_too) {
+    MAYFLY_ASSIGN(out, parts_.store.builders(listed_builders));
+    for (auto& b : out)
+      if (auto active = builders_.find(b.id); active != builders_.end()) b = active->second;
+    return out;
+  }
+  for (const auto& [id, b] : builders_) out.push_back(b);
+  std::sort(out.begin(), out.end(), [](const Builder& a, const Builder& b) { return a.requested_at < b.requested_at; });
+  return out;
+}
+
+}  // namespace mayfly

@@ -1,0 +1,325 @@
+// The life of a job.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <boost/json.hpp>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "control/core.h"
+#include "model/json.h"
+
+namespace mayfly {
+namespace json = boost::json;
+namespace {
+
+constexpr std::size_t max_queued = 100'000;
+constexpr std::size_t max_text = 4u << 20;  // command, script and environment together; a frame to the agent holds it
+constexpr Duration cancel_slack = std::chrono::seconds(15);
+
+std::string subject(JobId id) { return fmt::format("job/{}", id); }
+
+std::size_t text_size(const JobSpec& s) {
+  std::size_t n = s.script.size();
+  for (const auto& a : s.command) n += a.size();
+  for (const auto& [k, v] : s.env) n += k.size() + v.size();
+  return n;
+}
+
+bool is_variable_name(const std::string& name) {
+  return !name.empty() && name.find('=') == std::string::npos && name.find('\0') == std::string::npos;
+}
+
+Unexpected invalid(std::string what, std::string next = {}) {
+  return fail(ErrorCode::invalid, std::move(what), "job", std::move(next));
+}
+
+}  // namespace
+
+Result<void> Core::validate(const JobSpec& s) const {
+  auto pool = parts_.config.pools.find(s.pool);
+  if (pool == parts_.config.pools.end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, spec] : parts_.config.pools) names.push_back(name);
+    auto near = nearest(s.pool, names);
+    return fail(ErrorCode::not_found, fmt::format("there is no pool '{}'", s.pool), "job",
+                near ? fmt::format("Did you mean '{}'?", *near) : fmt::format("Pools: {}.", join(names, ", ")));
+  }
+  const PoolSpec& p = pool->second;
+  if (s.command.empty() == s.script.empty()) return invalid("a job needs either a command or a script");
+  if (!s.command.empty() && s.command.front().empty()) return invalid("the command's first word is empty");
+  if (text_size(s) > max_text)
+    return invalid("command, script and environment exceed 4 MiB", "Upload large data as a directory.");
+  for (const auto& [k, v] : s.env)
+    if (!is_variable_name(k) || v.find('\0') != std::string::npos)
+      return invalid(fmt::format("'{}' cannot be an environment variable", k));
+  for (const auto& a : s.command)
+    if (a.find('\0') != std::string::npos) return invalid("a word of the command contains a NUL byte");
+  for (const auto& name : s.secrets)
+    if (std::find(p.secrets.begin(), p.secrets.end(), name) == p.secrets.end())
+      return fail(ErrorCode::denied, fmt::format("pool '{}' may not read secret '{}'", p.name, name), "job",
+                  "Allow it in the pool's `secrets:` list.");
+  if (s.timeout && (*s.timeout <= Duration(0) || *s.timeout > p.limits.timeout))
+    return invalid(fmt::format("the timeout {} is outside the pool's limit of {}", format_duration(*s.timeout),
+                               format_duration(p.limits.timeout)));
+  if (!s.input.empty() && (!is_dns_label(s.input) || !std::filesystem::exists(parts_.paths.upload(s.input))))
+    return fail(ErrorCode::not_found, fmt::format("there is no upload '{}'", s.input), "job",
+                "Upload the directory again.");
+  if (jobs_.size() >= max_queued)
+    return fail(ErrorCode::exhausted, fmt::format("{} jobs wait or run already", jobs_.size()), "job",
+                "Try again later.");
+  return {};
+}
+
+void Core::submit(JobSpec spec, std::string key, Done<Job> done) {
+  auto refuse = [&](Error e) { done(Unexpected(std::move(e))); };
+  if (!store_problem_.empty())
+    return refuse({ErrorCode::exhausted, "the daemon cannot record new jobs: " + store_problem_, "job",
+                   "Free some disk space and try again."});
+  if (!key.empty()) {
+    std::optional<JobId> known;
+    if (auto pending = pending_keys_.find(key); pending != pending_keys_.end())
+      known = pending->second;
+    else if (auto stored = parts_.store.job_with_key(key); stored && *stored)
+      known = **stored;
+    if (known) return effect("submit.reply", [this, id = *known, done] { done(job(id)); });
+  }
+  if (auto valid = validate(spec); !valid) return refuse(valid.error());
+  Job j;
+  j.id = next_job_++;
+  j.spec = std::move(spec);
+  j.queued_at = now();
+  j.waiting = {ReasonCode::submitted, "it has just arrived", now(), {}};
+  j.idempotency_key = key;
+  if (!key.empty()) pending_keys_[key] = j.id;
+  record("job.submitted", subject(j.id),
+         json::serialize(
+             json::object{{"pool", j.spec.pool},
+                          {"by", j.spec.submitter},
+                          {"command", j.spec.command.empty() ? "(script)" : shell_quote(j.spec.command).substr(0, 500)},
+                          {"secrets", json::value_from(j.spec.secrets)}}));
+  save(j);
+  JobId id = j.id;
+  jobs_.emplace(id, std::move(j));
+  effect("submit.files", [this, id] { create_files(id); });
+  effect("submit.reply", [this, id, done] { done(job(id)); });
+}
+
+// Followers of the log watch this directory from the moment the job exists.
+void Core::create_files(JobId id) {
+  std::error_code ec;
+  std::filesystem::create_directories(parts_.paths.job(id), ec);
+  if (ec) parts_.log.error("cannot create {}: {}", parts_.paths.job(id), ec.message());
+}
+
+Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
+  const PoolSpec& pool = parts_.config.pools.at(job.spec.pool);
+  const auto& image = pools_.at(job.spec.pool).image;
+  AgentOrder o;
+  auto& m = o.message;
+  m.job = job.id;
+  m.argv = job.spec.command;
+  m.script = job.spec.script;
+  if (image) {
+    m.env = image->env;
+    m.user = image->user;
+  }
+  m.env.try_emplace("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+  m.env["CI"] = "true";
+  m.env["MAYFLY_JOB_ID"] = std::to_string(job.id);
+  m.env["MAYFLY_POOL"] = job.spec.pool;
+  m.env["MAYFLY_BUILDER"] = builder.id;
+  for (const auto& [k, v] : job.spec.env) m.env[k] = v;
+  for (const auto& name : job.spec.secrets) {
+    MAYFLY_ASSIGN(m.secrets[secret_variable(name)], parts_.secrets.get(name));
+  }
+  m.timeout = std::min(job.spec.timeout.value_or(pool.limits.timeout), pool.limits.timeout);
+  m.grace = pool.limits.grace;
+  m.log_limit = pool.limits.log;
+  m.has_input = !job.spec.input.empty();
+  m.output = job.spec.output;
+  m.seccomp = parts_.seccomp;
+  o.log_path = parts_.paths.log(job.id);
+  o.index_path = parts_.paths.log_index(job.id);
+  o.result_path = parts_.paths.result(job.id);
+  if (m.has_input) o.input_path = parts_.paths.upload(job.spec.input);
+  if (!m.output.empty()) o.output_path = parts_.paths.output(job.id);
+  return o;
+}
+
+void Core::assign(Job& job, Builder& builder) {
+  auto order = order_for(job, builder);
+  if (!order) {
+    wake_by(now());  // the builder is free for the next job
+    return end_job(job, JobResult{JobCause::secret_unavailable, 0, 0, order.error().text()});
+  }
+  MAYFLY_CHECK(builder.job == 0 || builder.job == job.id);  // one builder, at most one job, ever
+  MAYFLY_CHECK(may_follow(job.state, JobState::assigned));
+  job.state = JobState::assigned;
+  job.assigned_at = now();
+  job.builder = builder.id;
+  job.image_digest = builder.image_digest;
+  builder.state = BuilderState::busy;
+  builder.job = job.id;
+  record("job.assigned", subject(job.id),
+         json::serialize(
+             json::object{{"builder", builder.id}, {"image_digest", builder.image_digest}, {"attempt", job.attempt}}));
+  save(job);
+  save(builder);
+  auto shared = std::make_shared<AgentOrder>(std::move(*order));
+  effect("assign", [this, id = job.id, b = builder.id, shared] {
+    create_files(id);
+    agents_.assign(b, std::move(*shared));
+  });
+}
+
+void Core::end_job(Job& job, JobResult result) {
+  MAYFLY_CHECK(!is_final(job.state));
+  if (!result.message.empty() && result.message.size() > 2000) result.message.resize(2000);
+  job.result = std::move(result);
+  job.state = final_state(job.result);
+  job.ended_at = now();
+  record("job.ended", subject(job.id),
+         json::serialize(json::object{{"state", to_string(job.state)},
+                                      {"cause", to_string(job.result.cause)},
+                                      {"exit_code", job.result.exit_code},
+                                      {"signal", job.result.signal},
+                                      {"message", job.result.message},
+                                      {"builder", job.builder}}));
+  save(job);
+  JobId id = job.id;
+  cancel_deadlines_.erase(id);
+  if (!job.spec.input.empty())
+    effect("job.remove-input", [path = parts_.paths.upload(job.spec.input)] {
+      std::error_code ec;
+      std::filesystem::remove(path, ec);
+    });
+  auto node = jobs_.extract(id);
+  ended_jobs_[id] = std::move(node.mapped());
+  if (auto w = waiters_.extract(id); !w.empty())
+    effect("job.tell", [ended = ended_jobs_[id], waiting = std::move(w.mapped())] {
+      for (const auto& done : waiting) done(ended);
+    });
+}
+
+void Core::cancel(JobId id, const std::string& who, Done<Job> done) {
+  auto found = jobs_.find(id);
+  if (found == jobs_.end()) {
+    auto old = job(id);
+    if (!old) return done(old);
+    return done(
+        fail(ErrorCode::conflict, fmt::format("job {} has ended already ({})", id, to_string(old->state)), "job"));
+  }
+  Job& j = found->second;
+  if (!j.cancel_requested) {
+    record("job.cancel-requested", subject(id), json::serialize(json::object{{"by", who}}));
+    j.cancel_requested = true;
+    save(j);
+    if (j.state == JobState::queued) {
+      end_job(j, JobResult{JobCause::cancelled, 0, 0, "cancelled by " + who + " before it started"});
+    } else {
+      Duration grace =
+          parts_.config.pools.contains(j.spec.pool) ? parts_.config.pools.at(j.spec.pool).limits.grace : Duration(0);
+      cancel_deadlines_[id] = now() + grace + cancel_slack;
+      effect("cancel", [this, id, b = j.builder] { agents_.cancel(b, id); });
+    }
+  }
+  effect("cancel.reply", [this, id, done] { done(job(id)); });
+}
+
+// An agent that does not end a cancelled job in time loses its builder.
+void Core::check_cancels() {
+  std::vector<JobId> due;
+  for (const auto& [id, deadline] : cancel_deadlines_) {
+    if (now() >= deadline)
+      due.push_back(id);
+    else
+      wake_by(deadline);
+  }
+  for (JobId id : due) {
+    Job& j = jobs_.at(id);
+    auto b = builders_.find(j.builder);
+    end_job(j,
+            JobResult{JobCause::cancelled, 0, 0, "cancelled; it did not stop by itself, so its builder was stopped"});
+    if (b != builders_.end() && b->second.state != BuilderState::stopping)
+      stop_builder(b->second, "its job was cancelled and did not stop");
+  }
+}
+
+std::optional<agent::Finished> Core::result_on_disk(JobId id) const {
+  std::ifstream in(parts_.paths.result(id), std::ios::binary);
+  std::stringstream text;
+  text << in.rdbuf();
+  auto finished = agent::decode_result(text.str());
+  if (!finished || finished->job != id) return std::nullopt;
+  return *finished;
+}
+
+void Core::forget_old_jobs() {
+  auto old = parts_.store.jobs_ended_before(now() - parts_.config.keep_jobs, 1000);
+  if (!old || old->empty()) return;
+  record("jobs.forgotten", "daemon",
+         json::serialize(json::object{{"count", old->size()}, {"first", old->front()}, {"last", old->back()}}));
+  for (JobId id : *old) {
+    batch_.forget.push_back(id);
+    effect("job.forget", [path = parts_.paths.job(id)] {
+      std::error_code ec;
+      std::filesystem::remove_all(path, ec);
+    });
+  }
+}
+
+void Core::when_ended(JobId id, Done<Job> done) {
+  if (jobs_.contains(id)) return waiters_[id].push_back(std::move(done));
+  // Ended in a step that is not committed yet: the answer waits for the commit too.
+  if (ended_jobs_.contains(id)) return effect("job.tell", [this, id, done] { done(job(id)); });
+  done(job(id));
+}
+
+Result<Job> Core::job(JobId id) {
+  if (auto active = jobs_.find(id); active != jobs_.end()) return active->second;
+  MAYFLY_ASSIGN(auto stored, parts_.store.job(id));
+  if (!stored)
+    return fail(ErrorCode::not_found, fmt::format("there is no job {}", id), {}, "`mayfly jobs` lists them.");
+  return *stored;
+}
+
+Result<std::vector<Job>> Core::jobs(const JobFilter& filter) {
+  MAYFLY_ASSIGN(auto found, parts_.store.jobs(filter));
+  // The store knows what was committed; why a job waits at this moment is only here.
+  for (auto& j : found)
+    if (auto active = jobs_.find(j.id); active != jobs_.end()) j = active->second;
+  return found;
+}
+
+Result<Explanation> Core::explain(JobId id) {
+  Explanation e;
+  MAYFLY_ASSIGN(e.job, job(id));
+  MAYFLY_ASSIGN(e.story, parts_.store.ledger(0, 100, subject(id)));
+  if (!e.job.builder.empty()) {
+    MAYFLY_ASSIGN(auto more, parts_.store.ledger(0, 100, "builder/" + e.job.builder));
+    e.story.insert(e.story.end(), more.begin(), more.end());
+    std::sort(e.story.begin(), e.story.end(), [](const auto& a, const auto& b) { return a.seq < b.seq; });
+  }
+  if (e.job.state != JobState::queued) return e;
+  std::vector<const Job*> queued;
+  std::map<std::string, int> busy;
+  for (const auto& [other, j] : jobs_) {
+    if (j.spec.pool != e.job.spec.pool) continue;
+    if (j.state == JobState::queued)
+      queued.push_back(&j);
+    else
+      ++busy[j.spec.submitter];
+  }
+  for (const Job* j : plan::fair_order(std::move(queued), std::move(busy))) {
+    if (j->id == id) break;
+    ++e.ahead_total;
+    if (e.ahead.size() < 20) e.ahead.push_back(*j);
+  }
+  return e;
+}
+
+}  // namespace mayfly

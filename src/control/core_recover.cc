@@ -1,0 +1,116 @@
+// After a start: what the store says and what the platforms still run are brought together. Builders that run are
+// adopted, builders that nobody owns are removed, and each job that was on its way ends in a named state or goes on.
+#include <boost/json.hpp>
+
+#include <fmt/format.h>
+
+#include "control/core.h"
+
+namespace mayfly {
+namespace json = boost::json;
+namespace {
+constexpr Duration list_retry = std::chrono::seconds(2);
+constexpr Duration adopt_patience = std::chrono::seconds(10);
+}  // namespace
+
+Result<void> Core::recover() {
+  MAYFLY_ASSIGN(auto snapshot, parts_.store.load());
+  next_job_ = snapshot.next_job;
+  next_builder_ = snapshot.next_builder;
+  for (auto& j : snapshot.jobs) {
+    j.waiting = {ReasonCode::submitted, "the daemon has just started", now(), {}};
+    jobs_.emplace(j.id, std::move(j));
+  }
+  for (auto& b : snapshot.builders) builders_.emplace(b.id, std::move(b));
+  record("daemon.started", "daemon",
+         json::serialize(json::object{{"jobs", jobs_.size()}, {"builders", builders_.size()}}));
+
+  std::vector<JobId> stranded;
+  for (const auto& [id, j] : jobs_)
+    if (j.state != JobState::queued && !builders_.contains(j.builder)) stranded.push_back(id);
+  for (JobId id : stranded)
+    end_job(jobs_.at(id), JobResult{JobCause::builder_lost, 0, 0, "its builder is unknown after a restart"});
+
+  std::vector<BuilderId> homeless;
+  for (const auto& [id, b] : builders_)
+    if (!platforms_.contains(b.platform)) homeless.push_back(id);
+  for (const auto& id : homeless) {
+    auto& b = builders_.at(id);
+    lose_job_of(b, fmt::format("platform '{}' is not set up any more", b.platform));
+    b.state = BuilderState::lost;
+    b.cause = fmt::format("platform '{}' is not set up any more", b.platform);
+    b.gone_at = now();
+    record("builder.lost", "builder/" + id, json::serialize(json::object{{"why", b.cause}}));
+    save(b);
+    gone_builders_[id] = std::move(builders_.extract(id).mapped());
+  }
+  for (const auto& [name, p] : platforms_) ask_platform(name);
+  return {};
+}
+
+void Core::ask_platform(const std::string& platform) {
+  effect("list", [this, platform] {
+    executor_.list(platform, [this, platform](Result<std::vector<SeenBuilder>> seen) { reconcile(platform, seen); });
+  });
+}
+
+void Core::retry_lists() {
+  for (auto it = list_retries_.begin(); it != list_retries_.end();) {
+    if (now() < it->second) {
+      wake_by(it->second);
+      ++it;
+      continue;
+    }
+    ask_platform(it->first);
+    it = list_retries_.erase(it);
+  }
+}
+
+void Core::reconcile(const std::string& platform, const Result<std::vector<SeenBuilder>>& seen) {
+  auto& p = platforms_.at(platform);
+  if (!seen) {
+    p.problem = seen.error().text();
+    parts_.log.warning("platform {} does not say what it runs: {}", platform, p.problem);
+    list_retries_[platform] = now() + list_retry;
+    return;
+  }
+  p.reconciled = true;
+  p.problem.clear();
+  std::map<BuilderId, bool> alive;
+  for (const auto& s : *seen) {
+    alive[s.id] = s.alive;
+    if (builders_.contains(s.id)) continue;
+    record("builder.orphan-removed", "builder/" + s.id, "{}");
+    effect("stop", [this, platform, id = s.id] {
+      executor_.stop(platform, id, [this, id](Result<void> r) {
+        if (!r) parts_.log.error("orphan {} cannot be removed: {}", id, r.error().text());
+      });
+    });
+  }
+  std::vector<BuilderId> ours;
+  for (const auto& [id, b] : builders_)
+    if (b.platform == platform) ours.push_back(id);
+  for (const auto& id : ours) adopt(builders_.at(id), alive.contains(id) && alive[id]);
+}
+
+void Core::adopt(Builder& b, bool alive) {
+  if (b.state == BuilderState::stopping) return issue_stop(b);
+  if (!alive) {
+    if (b.state == BuilderState::busy) {
+      if (auto finished = result_on_disk(b.job)) return on_finished(b, *finished);
+      lose_job_of(b, "its builder was gone when the daemon started again");
+    }
+    return stop_builder(b, "it was gone when the daemon started again");
+  }
+  record("builder.adopted", "builder/" + b.id, json::serialize(json::object{{"state", to_string(b.state)}}));
+  if (b.state != BuilderState::busy) {
+    b.state = BuilderState::starting;  // ready again once its agent has answered
+    b.requested_at = now();
+    save(b);
+  }
+  effect("connect", [this, id = b.id, address = platforms_.at(b.platform).platform->agent_address(b.id)] {
+    agents_.connect(id, address, adopt_patience);
+  });
+}
+
+}  // namespace mayfly

@@ -1,0 +1,24 @@
+#pragma once
+// Runs the calls that block, away from the control thread. Every `done` is called exactly once, later and on the
+// control thread (never from inside the call itself). A simulation supplies its own.
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "model/pool.h"
+#include "ports/platform.h"
+
+namespace mayfly {
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  // Builds `recipe` first if it has one, else prepares `reference` as it is.
+  virtual void prepare(const std::string& platform, const std::string& reference, const ImageSpec* recipe,
+                       std::function<void(Result<PlatformImage>)> done) = 0;
+  virtual void launch(const std::string& platform, BuilderRequest request, std::function<void(Result<void>)> done) = 0;
+  virtual void stop(const std::string& platform, BuilderId builder, std::function<void(Result<void>)> done) = 0;
+  virtual void list(const std::string& platform, std::function<void(Result<std::vector<SeenBuilder>>)> done) = 0;
+};
+
+}  // namespace mayfly
