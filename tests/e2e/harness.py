@@ -1,0 +1,278 @@
+"""What the end-to-end tests share: a daemon in a directory of its own, the command line and the API, and TAP.
+
+Tests are functions given to @case; main() runs them in order and reports each. The program is $MAYFLY, or build/mayfly.
+"""
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MAYFLY = os.environ.get("MAYFLY") or str(ROOT / "build/mayfly")
+BUSYBOX = "localhost/mayfly/test-busybox:1"
+FINAL = {"succeeded", "failed", "cancelled", "timed_out", "lost"}
+
+
+class Skip(Exception):
+    pass
+
+
+def check(truth, *context):
+    if not truth:
+        raise AssertionError("; ".join(str(c) for c in context) or "not so")
+
+
+def equal(got, expected, *context):
+    check(got == expected, f"expected {expected!r}, got {got!r}", *context)
+
+
+def wait_until(condition, what, seconds=30):
+    """The one place that polls: for what offers nothing to wait on."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"after {seconds} s still not so: {what() if callable(what) else what}")
+        time.sleep(0.02)
+    return value
+
+
+CASES = []
+
+
+def case(function):
+    CASES.append((function.__name__.replace("_", " "), function))
+    return function
+
+
+def main():
+    number, bad = 0, 0
+    only = sys.argv[1:]
+    wanted = [c for c in CASES if not only or any(o in c[0] for o in only)]
+    for name, function in wanted:
+        number += 1
+        try:
+            function()
+            print(f"ok {number} - {name}", flush=True)
+        except Skip as e:
+            print(f"ok {number} - {name} # SKIP {e}", flush=True)
+        except BaseException as e:
+            if isinstance(e, KeyboardInterrupt):
+                raise
+            bad += 1
+            print(f"not ok {number} - {name}")
+            for line in traceback.format_exc().splitlines()[-25:]:
+                print(f"# {line}")
+            sys.stdout.flush()
+    print(f"1..{number}")
+    sys.exit(bool(bad))
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=60):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+@contextlib.contextmanager
+def temporary():
+    # Short, for unix socket paths have only 107 bytes.
+    folder = tempfile.mkdtemp(prefix="mf", dir="/tmp")
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_busybox = None
+
+
+def busybox_image():
+    """An image with nothing but a static busybox; made once, in about a second."""
+    global _busybox
+    if _busybox:
+        return _busybox
+    if not shutil.which("buildah"):
+        raise Skip("buildah is not installed")
+    if subprocess.run(["buildah", "inspect", "--type", "image", BUSYBOX], capture_output=True).returncode != 0:
+        with temporary() as folder:
+            for d in ("bin", "etc", "root", "tmp", "proc", "sys", "dev"):
+                (folder / d).mkdir()
+            shutil.copy("/bin/busybox", folder / "bin/busybox")
+            names = subprocess.check_output(["/bin/busybox", "--list"], text=True).split()
+            for name in names:
+                if name != "busybox":
+                    (folder / "bin" / name).symlink_to("busybox")
+            (folder / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+            (folder / "etc/group").write_text("root:x:0:\n")
+            (folder / "tmp").chmod(0o1777)
+            run = lambda *a: subprocess.run(["buildah", *a], check=True, capture_output=True, text=True).stdout.strip()
+            try:
+                container = run("from", "scratch")
+                run("add", container, str(folder), "/")
+                run("config", "--env", "PATH=/bin", "--cmd", "/bin/sh", container)
+                run("commit", "--quiet", container, BUSYBOX)
+                run("rm", container)
+            except subprocess.CalledProcessError as e:
+                raise Skip(f"no image can be made on this host: {e.stderr.strip()}")
+    _busybox = BUSYBOX
+    return _busybox
+
+
+_fit = None
+
+
+def needs_containers():
+    """Skips the case on a host that cannot run builders, with doctor's own words."""
+    global _fit
+    if not os.access(MAYFLY, os.X_OK):
+        raise AssertionError(f"no program at {MAYFLY}: make build")
+    if _fit is None:
+        done = subprocess.run([MAYFLY, "doctor", "--json"], capture_output=True, text=True)
+        _fit = ""
+        if done.returncode == 1:
+            checks = json.loads(done.stdout)
+            checks = checks.get("checks", checks) if isinstance(checks, dict) else checks
+            missing = [c for c in checks if c.get("status") == "missing"]
+            _fit = "; ".join(f"{c['name']}: {c.get('advice') or c.get('found')}" for c in missing) or done.stderr.strip()
+    if _fit:
+        raise Skip(_fit)
+
+
+CONFIG = """\
+pools:
+  p:
+    image: {image}
+    network: none
+    builders: {{warm: {warm}, max: {max}, memory: {memory}, disk: {disk}, pids: {pids}, timeout: 2m, grace: 1s}}
+"""
+
+
+class Daemon:
+    """`mayfly up` in a state directory of its own. Use as a context manager; what it leaves behind fails the test."""
+
+    def __init__(self, folder, config=None, env=None, **pool):
+        self.folder = Path(folder)
+        self.state = self.folder / "s"
+        self.config = self.folder / "mayfly.yaml"
+        values = {"image": busybox_image(), "warm": 0, "max": 10, "memory": "128MiB", "disk": "32MiB", "pids": 256} | pool
+        self.config.write_text(config or CONFIG.format(**values))
+        self.env = {**os.environ, **(env or {})}
+        self.env.pop("MAYFLY_SERVER", None)
+        self.env["MAYFLY_STATE"] = str(self.state)
+        self.process = None
+
+    def start(self, env=None, wait=True):
+        log = open(self.folder / "daemon.log", "ab")
+        self.process = subprocess.Popen([MAYFLY, "up", "--config", self.config, "--state", self.state], stdout=log, stderr=log,
+                                        stdin=subprocess.DEVNULL, env={**self.env, **(env or {})})
+        if wait:
+            wait_until(self.answers, lambda: "the daemon answers; it said: " + self.said())
+        return self
+
+    def said(self):
+        return (self.folder / "daemon.log").read_text(errors="replace")[-3000:]
+
+    def answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"the daemon ended with {self.process.returncode}: {self.said()}")
+        try:
+            return self.get("/healthz")["ok"]
+        except OSError:
+            return False
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, seconds=30):
+        self.process.terminate()
+        equal(self.process.wait(seconds), 0, "the daemon's exit code", self.said())
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, *_):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                if kind is None:
+                    raise AssertionError("the daemon did not end within 30 s of SIGTERM: " + self.said())
+
+    # The API.
+    def request(self, method, path, body=None):
+        c = UnixConnection(str(self.state / "mayfly.sock"))
+        try:
+            c.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
+            r = c.getresponse()
+            return r.status, json.loads(r.read() or b"null")
+        finally:
+            c.close()
+
+    def get(self, path):
+        status, body = self.request("GET", path)
+        check(status in (200, 202), f"GET {path}: {status} {body}")
+        return body
+
+    def submit(self, command=None, **spec):
+        if isinstance(command, str):
+            command = ["/bin/sh", "-c", command]
+        body = {"pool": "p", **({"command": command} if command else {}), **spec}
+        status, job = self.request("POST", "/v1/jobs", body)
+        equal(status, 201, job)
+        return job["id"]
+
+    def job(self, id):
+        return self.get(f"/v1/jobs/{id}")
+
+    def ended(self, id, seconds=60):
+        end = time.monotonic() + seconds
+        while (job := self.get(f"/v1/jobs/{id}/wait?timeout_ms=5000"))["state"] not in FINAL:
+            check(time.monotonic() < end, f"job {id} has not ended within {seconds} s: {job}", self.said())
+        return job
+
+    def log(self, id):
+        c = UnixConnection(str(self.state / "mayfly.sock"))
+        try:
+            c.request("GET", f"/v1/jobs/{id}/log?format=raw")
+            return c.getresponse().read()
+        finally:
+            c.close()
+
+    def running(self, id, said=b""):
+        """Waits until the job runs and has said this."""
+        wait_until(lambda: self.job(id)["state"] != "queued" and said in self.log(id),
+                   lambda: f"job {id} says {said!r}: {self.job(id)}; {self.said()}")
+
+    def no_builders(self, seconds=30):
+        """Waits until every builder is gone (pools without warm ones)."""
+        wait_until(lambda: not self.get("/v1/builders")["builders"], lambda: f"no builders: {self.get('/v1/builders')}", seconds)
+
+    # The command line.
+    def cli(self, *argv, **more):
+        return subprocess.run([MAYFLY, *argv], env=self.env, capture_output=True, timeout=120, **more)
+
+    def run(self, *argv, **more):
+        return self.cli("run", "--pool", "p", *argv, **more)
+
+
+def terminate(process, sig=signal.SIGTERM, seconds=30):
+    process.send_signal(sig)
+    return process.wait(seconds)
