@@ -127,7 +127,7 @@ Result<void> Database::configure(const OpenOptions& options) {
   MAYFLY_TRY(execute("PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON; PRAGMA trusted_schema = OFF;"));
   if (options.read_only) return {};
   // NORMAL would lose the last commits at a power cut: what was answered must be there.
-  MAYFLY_TRY(execute("PRAGMA synchronous = FULL;"));
+  MAYFLY_TRY(execute("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;"));
   MAYFLY_ASSIGN(auto mode, prepare("PRAGMA journal_mode = WAL"));
   MAYFLY_ASSIGN(bool row, mode.step());
   if (!row || mode.text_at(0) != "wal")

@@ -1,5 +1,6 @@
 #pragma once
-// What every store must do (ports/store.h). A store's test file includes this, says how to make one, and instantiates:
+// What every store must do (ports/store.h). One test file of each store includes this, says how to make one, and
+// instantiates:
 //
 //   INSTANTIATE_TEST_SUITE_P(Sqlite, StoreContract, testing::Values(StoreMaker{[] { return std::make_unique<…>(); }}));
 #include <functional>
@@ -12,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "ports/store.h"
+#include "tests/contract/store_samples.h"
 
 namespace mayfly::contract {
 
@@ -24,36 +26,6 @@ class StoreUnderTest {
 struct StoreMaker {
   std::function<std::unique_ptr<StoreUnderTest>()> make;
 };
-
-inline Job make_job(JobId id, JobState state = JobState::queued, const std::string& pool = "general") {
-  Job j;
-  j.id = id;
-  j.spec.pool = pool;
-  j.spec.command = {"echo", std::to_string(id)};
-  j.state = state;
-  j.queued_at = from_micros(static_cast<std::int64_t>(1000 * id));
-  if (is_final(state)) {
-    j.ended_at = from_micros(static_cast<std::int64_t>(1000 * id + 500));
-    j.result = {.cause = JobCause::exited, .exit_code = 0, .signal = 0, .message = {}};
-  }
-  return j;
-}
-
-inline Builder make_builder(const BuilderId& id, BuilderState state = BuilderState::ready, JobId job = 0) {
-  Builder b;
-  b.id = id;
-  b.pool = "general";
-  b.platform = "fake";
-  b.state = state;
-  b.job = job;
-  b.requested_at = from_micros(7);
-  if (is_final(state)) b.gone_at = from_micros(9);
-  return b;
-}
-
-inline LedgerDraft make_entry(const std::string& subject, const std::string& kind = "job.submitted") {
-  return {.at = from_micros(42), .kind = kind, .subject = subject, .detail = R"({"by":"test"})"};
-}
 
 inline std::vector<JobId> ids(const std::vector<Job>& jobs) {
   std::vector<JobId> out;
