@@ -1,0 +1,48 @@
+#pragma once
+// Starting the job's main process.
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "agent/fd.h"
+#include "agent/user.h"
+#include "base/result.h"
+#include "model/job.h"
+
+namespace mayfly::agent {
+
+struct Command {
+  std::vector<std::string> argv;
+  std::map<std::string, std::string> env;  // complete
+  User user;
+  std::string directory;
+  std::string seccomp;  // struct sock_filter[], raw; empty: none
+};
+
+struct Spawned {
+  pid_t pid = -1;
+  Fd out, err;  // the reading ends
+};
+
+struct SpawnFailure {
+  JobCause cause = JobCause::start_failed;
+  std::string message;
+};
+
+// On return the program runs (its exec succeeded), in a session of its own.
+tl::expected<Spawned, SpawnFailure> spawn(const Command& command);
+
+// The job's environment, complete: what `assign` gives, its secrets, and what every job may rely on.
+std::map<std::string, std::string> job_environment(std::map<std::string, std::string> env,
+                                                   const std::map<std::string, std::string>& secrets, const User& user);
+
+// Writes a script where the job's user can run it and returns the command for it: itself if it begins with #!, else by
+// /bin/sh -e. The file goes with remove_script().
+Result<std::vector<std::string>> write_script(const std::string& text, JobId job);
+void remove_script(JobId job);
+
+}  // namespace mayfly::agent
