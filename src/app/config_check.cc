@@ -1,0 +1,118 @@
+// What no single key can tell: whether the values fit together.
+#include <array>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "app/config_reader.h"
+#include "app/config_value.h"
+#include "base/text.h"
+
+namespace mayfly {
+namespace {
+
+// Transports that name a file or a folder; the others name something in a store or a registry.
+constexpr std::array<std::string_view, 4> path_transports{"oci:", "oci-archive:", "docker-archive:", "dir:"};
+constexpr std::array<std::string_view, 3> other_transports{"docker://", "containers-storage:", "docker-daemon:"};
+
+class Checker {
+ public:
+  Checker(ConfigReading& reading, const std::string& folder)
+      : reading_(reading), config_(reading.config), folder_(folder) {
+    for (const auto& [name, image] : config_.images) images_.push_back(name);
+    for (const auto& [name, secret] : config_.secrets) secrets_.push_back(name);
+  }
+
+  void run() {
+    for (auto& [name, pool] : config_.pools) {
+      path_ = "pools." + name;
+      image(pool);
+      secrets(pool);
+      builders(pool);
+    }
+  }
+
+ private:
+  bool given(const std::string& key) const { return reading_.places.contains(path_ + "." + key); }
+  bool wrong(const std::string& key) const { return reading_.wrong.contains(path_ + "." + key); }
+  void problem(const std::string& key, std::string text) {
+    reading_.problems.push_back({reading_.places.at(path_ + "." + key), std::move(text)});
+  }
+
+  void image(PoolSpec& pool) {
+    if (pool.image.empty()) return;  // already said
+    if (config_.images.contains(pool.image)) return;
+    for (auto transport : path_transports)
+      if (pool.image.starts_with(transport)) return relative(pool, transport);
+    for (auto transport : other_transports) {
+      if (!pool.image.starts_with(transport)) continue;
+      if (pool.image.size() == transport.size()) problem("image", fmt::format("'{}' names no image", pool.image));
+      return;
+    }
+    auto at = pool.image.find('@');
+    if (at != std::string::npos && config_.images.contains(pool.image.substr(0, at)))
+      return problem("image",
+                     fmt::format("this version of Mayfly does not have versions of images ('{}') yet; write '{}'",
+                                 shown(pool.image.substr(at)), pool.image.substr(0, at)));
+    if (auto colon = pool.image.find("://"); colon != std::string::npos)
+      return problem("image",
+                     fmt::format("'{}' is not a place that images come from; registries are docker://HOST/NAME:TAG",
+                                 shown(pool.image.substr(0, colon + 3))));
+    // One bare word is a name under images: in every case but by mistake; an image in the local storage has a host or a
+    // tag.
+    if (pool.image.find_first_of("/:@") == std::string::npos)
+      problem("image", fmt::format("there is no '{}' under 'images:'{}", shown(pool.image),
+                                   hint(pool.image, images_,
+                                        "; for an image in this machine's storage write localhost/NAME or NAME:TAG")));
+  }
+
+  // A suggestion compares with every known name: for a file with thousands of wrong ones that would take minutes.
+  std::string hint(const std::string& word, const std::vector<std::string>& known, std::string_view otherwise) {
+    if (++hints_ > 20) return std::string(otherwise);
+    auto found = suggestion(word, known);
+    return found.empty() ? std::string(otherwise) : found;
+  }
+
+  // A daemon's own folder is no place that anybody would mean.
+  void relative(PoolSpec& pool, std::string_view transport) {
+    auto rest = pool.image.substr(transport.size());
+    if (rest.empty() || rest[0] == ':') return problem("image", fmt::format("'{}' names no file", shown(pool.image)));
+    if (rest[0] == '~') return problem("image", "'~' would not be expanded; write the whole path");
+    // The path ends at a colon; a tag may follow.
+    auto colon = rest.find(':');
+    auto path = (std::filesystem::path(folder_) / rest.substr(0, colon)).lexically_normal().string();
+    pool.image = std::string(transport) + path + (colon == std::string::npos ? "" : rest.substr(colon));
+  }
+
+  void secrets(const PoolSpec& pool) {
+    for (const auto& name : pool.secrets)
+      if (!config_.secrets.contains(name))
+        problem("secrets." + name,
+                fmt::format("there is no '{}' under 'secrets:'{}", name, hint(name, secrets_, "; add it there")));
+  }
+
+  void builders(PoolSpec& pool) {
+    auto& limits = pool.limits;
+    if (pool.warm > pool.max && !wrong("builders.max"))
+      problem("builders.warm", fmt::format("'warm' is {}, more than 'max', which is {}", pool.warm, pool.max));
+    if (!given("builders.disk"))
+      limits.disk = limits.memory / 2;
+    else if (limits.disk > limits.memory && !wrong("builders.memory"))
+      problem("builders.disk",
+              fmt::format("'disk' is {}, more than 'memory', which is {}; the workspace lives in memory",
+                          format_bytes(limits.disk), format_bytes(limits.memory)));
+  }
+
+  ConfigReading& reading_;
+  Config& config_;
+  const std::string& folder_;
+  int hints_ = 0;
+  std::string path_;  // of the pool
+  std::vector<std::string> images_, secrets_;
+};
+
+}  // namespace
+
+void check_config(ConfigReading& reading, const std::string& folder) { Checker(reading, folder).run(); }
+
+}  // namespace mayfly

@@ -1,0 +1,11 @@
+// A configuration is a Config or has a mistake with its place; no bytes make the reader crash. Seeds:
+// tests/fuzz/config.
+#include <cstdlib>
+
+#include "app/config.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
+  auto config = mayfly::parse_config({reinterpret_cast<const char*>(data), size}, "/fuzz/mayfly.yaml");
+  if (!config && config.error().what.rfind("/fuzz/mayfly.yaml:", 0) != 0) std::abort();
+  return 0;
+}

@@ -1,0 +1,91 @@
+#pragma once
+// Every key that a configuration may have: one table. It validates, makes the JSON Schema and the reference in
+// docs/configuration.md, and knows the names to suggest. A new key is one row here (and a member in model/pool.h).
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "model/pool.h"
+
+namespace mayfly {
+
+enum class ConfigSection { top, image, pool, builders, secret, server, tls };
+
+enum class ConfigKind {
+  text,
+  path,  // made absolute, relative to the configuration's folder
+  integer,
+  number,
+  size,  // bytes
+  duration,
+  choice,    // one of `choices`; as `name` or, where `block` is set, also as `{name: {}}`
+  names,     // a list of names
+  texts,     // a map from names to text
+  section,   // a block of the keys of `child`
+  sections,  // a map from names to such blocks
+  later,     // planned, but not in this version
+};
+
+// A value as read, in the member that its kind uses.
+struct ConfigValue {
+  std::string text;  // text, path, choice
+  std::int64_t integer = 0;
+  double number = 0;
+  Duration duration{};
+  std::vector<std::string> names;
+  std::map<std::string, std::string> texts;
+};
+
+// Where the values of a section go; the members that a section's keys need are set.
+struct ConfigTarget {
+  Config* config = nullptr;
+  ImageSpec* image = nullptr;
+  PoolSpec* pool = nullptr;
+  SecretSpec* secret = nullptr;
+};
+
+// What a text must look like: `fits` decides, `pattern` says the same to the JSON Schema, `words` to people.
+struct ConfigShape {
+  bool (*fits)(std::string_view);
+  std::string_view pattern;
+  std::string_view words;
+};
+
+struct ConfigKey {
+  ConfigSection in;
+  std::string_view name;
+  ConfigKind kind;
+  std::string_view fallback;  // the default, as it would be written
+  std::string_view min, max;  // as they would be written
+  std::string_view doc;
+  std::string_view example;
+  void (*store)(const ConfigTarget&, const ConfigValue&) = nullptr;
+  bool required = false;
+  ConfigSection child = ConfigSection::top;
+  std::vector<std::string_view> choices = {}, later_choices = {};
+  bool block = false;
+  const ConfigShape* shape = nullptr;        // of a text, of the names in a list, of the keys of a map
+  std::vector<std::string_view> needs = {};  // keys of the same section without which this one means nothing
+};
+
+struct ConfigSectionInfo {
+  ConfigSection section;
+  std::string_view id;     // in the JSON Schema
+  std::string_view title;  // in messages: "pool" for "pool 'general'"
+  std::string_view path;   // in the reference
+  std::string_view doc;
+  bool exactly_one = false;  // of its keys must be given
+};
+
+const std::vector<ConfigKey>& config_keys();
+const std::vector<ConfigSectionInfo>& config_sections();
+const ConfigSectionInfo& config_section(ConfigSection section);
+
+// The three kinds of ranges as one number (bytes, microseconds, the number itself); aborts on a text not of that kind:
+// only for the texts in the table.
+double config_bound(ConfigKind kind, std::string_view text);
+
+}  // namespace mayfly
