@@ -297,7 +297,11 @@ Task<bool> Connection::one_request() {
   ++request_;
   answer_.reset();
   bool head_only = request.method == "HEAD", keep = parser.keep_alive();
-  core_->handler(std::move(request), std::make_shared<ConnectionReply>(core_, weak_from_this(), request_));
+  try {
+    core_->handler(std::move(request), std::make_shared<ConnectionReply>(core_, weak_from_this(), request_));
+  } catch (const std::exception& e) {
+    core_->log.error("a request handler threw: {}", e.what());  // its reply, dropped, has answered 500
+  }
   while (!answer_ && !peer_gone()) co_await wake_.wait();
   if (!answer_) co_return false;
   auto answer = std::move(*answer_);

@@ -29,7 +29,7 @@ Result<Fd> listen_unix(const std::string& path, unsigned mode) {
   MAYFLY_ASSIGN(auto address, unix_path(path));
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return Unexpected(errno_error("cannot make a socket", errno, path));
-  if (::connect(fd.get(), address.get(), UnixPath::size) == 0)
+  if (::connect(fd.get(), address.get(), UnixPath::size) == 0 || errno == EAGAIN)
     return fail(ErrorCode::conflict, "another process answers on this socket", path,
                 "Stop it, or use another state directory.");
   if (::unlink(path.c_str()) != 0 && errno != ENOENT)

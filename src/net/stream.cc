@@ -67,6 +67,10 @@ class PlainStream final : public Stream {
     }
   }
 
+  Task<bool> writable() override {
+    auto [ec] = co_await socket_.async_wait(asio::posix::stream_descriptor::wait_write, use_task);
+    co_return !ec;
+  }
   void end_writing() override {
     if (socket_.is_open()) ::shutdown(socket_.native_handle(), SHUT_WR);
   }

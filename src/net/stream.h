@@ -23,6 +23,8 @@ class Stream {
   virtual Task<bool> read(std::string& into) = 0;
   // All of it, in order; false: the connection broke. One writer at a time.
   virtual Task<bool> write(std::array<std::string_view, 3> parts) = 0;
+  // Until write() would take something; for callers that send by themselves. false: the connection broke.
+  virtual Task<bool> writable() = 0;
   // Says that no more bytes will come (half-close), so that the peer may read what was sent last.
   virtual void end_writing() = 0;
   // Aborts whatever waits. Idempotent.

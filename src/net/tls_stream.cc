@@ -69,6 +69,7 @@ class TlsStream final : public Stream {
     }
     co_return true;
   }
+  Task<bool> writable() override { co_return stream_.next_layer().is_open(); }
   void end_writing() override { ::shutdown(fd(), SHUT_WR); }
   void close() override {
     error_code ignored;
