@@ -16,6 +16,8 @@ import time
 import traceback
 from pathlib import Path
 
+import leftovers
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAYFLY = os.environ.get("MAYFLY") or str(ROOT / "build/mayfly")
 BUSYBOX = "localhost/mayfly/test-busybox:1"
@@ -35,14 +37,44 @@ def equal(got, expected, *context):
     check(got == expected, f"expected {expected!r}, got {got!r}", *context)
 
 
-def wait_until(condition, what, seconds=30):
-    """The one place that polls: for what offers nothing to wait on."""
+def wait_for(what, condition, seconds=30):
+    """Gives the condition's value once it is true. The one place that polls: for what offers nothing to wait on."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"after {seconds} s still not so: {what() if callable(what) else what}")
+            raise AssertionError(f"after {seconds} s still waiting for: {what() if callable(what) else what}")
         time.sleep(0.02)
     return value
+
+
+class Cases:
+    """Runs cases and reports them as TAP."""
+
+    def __init__(self):
+        self.number, self.bad = 0, 0
+
+    def case(self, name, function):
+        self.number += 1
+        try:
+            function()
+            print(f"ok {self.number} - {name}", flush=True)
+        except Skip as e:
+            print(f"ok {self.number} - {name} # SKIP {e}", flush=True)
+        except Exception:
+            self.bad += 1
+            print(f"not ok {self.number} - {name}")
+            for line in traceback.format_exc().splitlines()[-25:]:
+                print(f"# {line}")
+            sys.stdout.flush()
+
+    def skip_all(self, names, why):
+        for name in names:
+            self.number += 1
+            print(f"ok {self.number} - {name} # SKIP {why}")
+
+    def finish(self):
+        print(f"1..{self.number}", flush=True)
+        sys.exit(bool(self.bad))
 
 
 CASES = []
@@ -54,26 +86,12 @@ def case(function):
 
 
 def main():
-    number, bad = 0, 0
-    only = sys.argv[1:]
-    wanted = [c for c in CASES if not only or any(o in c[0] for o in only)]
-    for name, function in wanted:
-        number += 1
-        try:
-            function()
-            print(f"ok {number} - {name}", flush=True)
-        except Skip as e:
-            print(f"ok {number} - {name} # SKIP {e}", flush=True)
-        except BaseException as e:
-            if isinstance(e, KeyboardInterrupt):
-                raise
-            bad += 1
-            print(f"not ok {number} - {name}")
-            for line in traceback.format_exc().splitlines()[-25:]:
-                print(f"# {line}")
-            sys.stdout.flush()
-    print(f"1..{number}")
-    sys.exit(bool(bad))
+    """Runs what was given to @case; words on the command line choose by name."""
+    cases = Cases()
+    for name, function in CASES:
+        if not sys.argv[1:] or any(word in name for word in sys.argv[1:]):
+            cases.case(name, function)
+    cases.finish()
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -88,8 +106,8 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 @contextlib.contextmanager
-def temporary():
-    # Short, for unix socket paths have only 107 bytes.
+def Scratch():
+    """A temporary directory with a short name, for unix socket paths have only 107 bytes."""
     folder = tempfile.mkdtemp(prefix="mf", dir="/tmp")
     try:
         yield Path(folder)
@@ -100,7 +118,7 @@ def temporary():
 _busybox = None
 
 
-def busybox_image():
+def busybox_image(_folder=None):
     """An image with nothing but a static busybox; made once, in about a second."""
     global _busybox
     if _busybox:
@@ -108,7 +126,7 @@ def busybox_image():
     if not shutil.which("buildah"):
         raise Skip("buildah is not installed")
     if subprocess.run(["buildah", "inspect", "--type", "image", BUSYBOX], capture_output=True).returncode != 0:
-        with temporary() as folder:
+        with Scratch() as folder:
             for d in ("bin", "etc", "root", "tmp", "proc", "sys", "dev"):
                 (folder / d).mkdir()
             shutil.copy("/bin/busybox", folder / "bin/busybox")
@@ -135,8 +153,8 @@ def busybox_image():
 _fit = None
 
 
-def needs_containers():
-    """Skips the case on a host that cannot run builders, with doctor's own words."""
+def containers_allowed():
+    """Empty where this host can run builders, else why not, in doctor's own words."""
     global _fit
     if not os.access(MAYFLY, os.X_OK):
         raise AssertionError(f"no program at {MAYFLY}: make build")
@@ -148,8 +166,12 @@ def needs_containers():
             checks = checks.get("checks", checks) if isinstance(checks, dict) else checks
             missing = [c for c in checks if c.get("status") == "missing"]
             _fit = "; ".join(f"{c['name']}: {c.get('advice') or c.get('found')}" for c in missing) or done.stderr.strip()
-    if _fit:
-        raise Skip(_fit)
+    return _fit
+
+
+def needs_containers():
+    if why := containers_allowed():
+        raise Skip(why)
 
 
 CONFIG = """\
@@ -162,32 +184,35 @@ pools:
 
 
 class Daemon:
-    """`mayfly up` in a state directory of its own. Use as a context manager; what it leaves behind fails the test."""
+    """`mayfly up` in a state directory of its own."""
 
-    def __init__(self, folder, config=None, env=None, **pool):
+    def __init__(self, folder, config=None, name="d", env=None, **pool):
         self.folder = Path(folder)
-        self.state = self.folder / "s"
-        self.config = self.folder / "mayfly.yaml"
+        self.state = self.folder / name
+        self.log = self.folder / f"{name}.log"
+        self.config = self.folder / f"{name}.yaml"
         values = {"image": busybox_image(), "warm": 0, "max": 10, "memory": "128MiB", "disk": "32MiB", "pids": 256} | pool
         self.config.write_text(config or CONFIG.format(**values))
-        self.env = {**os.environ, **(env or {})}
-        self.env.pop("MAYFLY_SERVER", None)
-        self.env["MAYFLY_STATE"] = str(self.state)
+        self.env = {k: v for k, v in os.environ.items() if k != "MAYFLY_SERVER"} | (env or {}) | {"MAYFLY_STATE": str(self.state)}
         self.process = None
+        self.cgroups = leftovers.cgroups()
 
-    def start(self, env=None, wait=True):
-        log = open(self.folder / "daemon.log", "ab")
-        self.process = subprocess.Popen([MAYFLY, "up", "--config", self.config, "--state", self.state], stdout=log, stderr=log,
-                                        stdin=subprocess.DEVNULL, env={**self.env, **(env or {})})
+    def start(self, wait=True, **env):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([MAYFLY, "up", "--config", self.config, "--state", self.state], stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, env=self.env | env)
         if wait:
-            wait_until(self.answers, lambda: "the daemon answers; it said: " + self.said())
+            wait_for(lambda: "the daemon's answer; it said: " + self.said(), self.answers)
         return self
 
     def said(self):
-        return (self.folder / "daemon.log").read_text(errors="replace")[-3000:]
+        return self.log.read_text(errors="replace")[-3000:]
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
 
     def answers(self):
-        if self.process.poll() is not None:
+        if not self.alive():
             raise AssertionError(f"the daemon ended with {self.process.returncode}: {self.said()}")
         try:
             return self.get("/healthz")["ok"]
@@ -195,30 +220,28 @@ class Daemon:
             return False
 
     def kill(self):
-        self.process.kill()
-        self.process.wait()
+        if self.alive():
+            self.process.kill()
+        if self.process:
+            self.process.wait()
 
     def stop(self, seconds=30):
-        self.process.terminate()
-        equal(self.process.wait(seconds), 0, "the daemon's exit code", self.said())
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, kind, *_):
-        if self.process.poll() is None:
+        """Gives the exit code."""
+        if self.alive():
             self.process.terminate()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-                if kind is None:
-                    raise AssertionError("the daemon did not end within 30 s of SIGTERM: " + self.said())
+        return self.process.wait(seconds)
+
+    def remains(self):
+        """What of its builders is on this host, some moments after its end."""
+        find = lambda: leftovers.everything(self.state) + [f"cgroup: {c}" for c in leftovers.cgroups() - self.cgroups]
+        with contextlib.suppress(AssertionError):
+            wait_for("nothing", lambda: not find(), 10)
+        return find()
 
     # The API.
-    def request(self, method, path, body=None):
-        c = UnixConnection(str(self.state / "mayfly.sock"))
+    def api(self, method, path, body=None, timeout=60):
+        """Status and JSON."""
+        c = UnixConnection(str(self.state / "mayfly.sock"), timeout)
         try:
             c.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
             r = c.getresponse()
@@ -227,15 +250,14 @@ class Daemon:
             c.close()
 
     def get(self, path):
-        status, body = self.request("GET", path)
+        status, body = self.api("GET", path)
         check(status in (200, 202), f"GET {path}: {status} {body}")
         return body
 
     def submit(self, command=None, **spec):
         if isinstance(command, str):
             command = ["/bin/sh", "-c", command]
-        body = {"pool": "p", **({"command": command} if command else {}), **spec}
-        status, job = self.request("POST", "/v1/jobs", body)
+        status, job = self.api("POST", "/v1/jobs", {"pool": "p", **({"command": command} if command else {}), **spec})
         equal(status, 201, job)
         return job["id"]
 
@@ -248,7 +270,7 @@ class Daemon:
             check(time.monotonic() < end, f"job {id} has not ended within {seconds} s: {job}", self.said())
         return job
 
-    def log(self, id):
+    def output(self, id):
         c = UnixConnection(str(self.state / "mayfly.sock"))
         try:
             c.request("GET", f"/v1/jobs/{id}/log?format=raw")
@@ -258,12 +280,15 @@ class Daemon:
 
     def running(self, id, said=b""):
         """Waits until the job runs and has said this."""
-        wait_until(lambda: self.job(id)["state"] != "queued" and said in self.log(id),
-                   lambda: f"job {id} says {said!r}: {self.job(id)}; {self.said()}")
+        wait_for(lambda: f"job {id} to say {said!r}: {self.job(id)}; {self.said()}",
+                 lambda: self.job(id)["state"] != "queued" and said in self.output(id))
+
+    def builders(self):
+        return self.get("/v1/builders")["builders"]
 
     def no_builders(self, seconds=30):
         """Waits until every builder is gone (pools without warm ones)."""
-        wait_until(lambda: not self.get("/v1/builders")["builders"], lambda: f"no builders: {self.get('/v1/builders')}", seconds)
+        wait_for(lambda: f"no builders: {self.builders()}", lambda: not self.builders(), seconds)
 
     # The command line.
     def cli(self, *argv, **more):
@@ -271,6 +296,24 @@ class Daemon:
 
     def run(self, *argv, **more):
         return self.cli("run", "--pool", "p", *argv, **more)
+
+
+@contextlib.contextmanager
+def daemon(**options):
+    """A running daemon in a temporary directory; afterwards nothing of its builders may remain."""
+    needs_containers()
+    with Scratch() as folder:
+        d = Daemon(folder, **options)
+        try:
+            d.start()
+            yield d
+            equal(d.stop(), 0, "the daemon's exit code", d.said())
+            equal(d.remains(), [])
+        finally:
+            if d.alive():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    d.stop()  # properly, so that a failed case does not leave its builders to the next
+            d.kill()
 
 
 def terminate(process, sig=signal.SIGTERM, seconds=30):

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""The daemon dies; the jobs do not."""
+import signal
+import subprocess
+
+from harness import FINAL, MAYFLY, case, check, daemon, equal, main, wait_for
+import leftovers
+
+
+@case
+def a_running_job_is_adopted_after_kill_9_with_its_log_whole():
+    with daemon() as d:
+        id = d.submit("i=0; while [ $i -lt 200 ]; do echo line $i; i=$((i+1)); sleep 0.01; done; exit 4")
+        d.running(id, b"line 20\n")
+        builder = d.job(id)["builder"]
+        d.kill()
+        d.start()
+        job = d.ended(id)
+        equal((job["state"], job["result"]["exit_code"], job["builder"], job["attempt"]), ("failed", 4, builder, 1), job)
+        equal(d.output(id), b"".join(b"line %d\n" % i for i in range(200)))
+        d.no_builders()
+        equal(d.cli("audit", "verify").returncode, 0)
+
+
+@case
+def a_job_that_ended_while_no_daemon_was_there_is_recorded():
+    with daemon() as d:
+        id = d.submit("echo go; sleep 0.5; echo went; exit 6")
+        d.running(id, b"go")
+        d.kill()
+        log = d.state / "jobs" / str(id) / "log"
+        wait_for("the job goes on without a daemon", lambda: b"went" in log.read_bytes())
+        result = d.state / "jobs" / str(id) / "result"
+        wait_for("its agent writes the result", lambda: result.exists() and result.stat().st_size > 0)
+        d.start()
+        job = d.ended(id)
+        equal((job["state"], job["result"]["exit_code"]), ("failed", 6), job)
+        d.no_builders()
+
+
+@case
+def a_queued_job_survives_kill_9():
+    with daemon(max=1) as d:
+        first, second = d.submit("echo on; sleep 2"), d.submit("echo second")
+        d.running(first, b"on")
+        d.kill()
+        d.start()
+        equal(d.ended(first)["state"], "succeeded")
+        equal(d.ended(second)["state"], "succeeded")
+        equal(d.output(second), b"second\n")
+
+
+@case
+def builders_that_nobody_owns_are_removed():
+    with daemon(warm=3) as d:
+        wait_for("three are warm", lambda: sum(b["state"] == "ready" for b in d.get("/v1/builders")["builders"]) == 3)
+        d.kill()
+        for name in ("mayfly.db", "mayfly.db-wal", "mayfly.db-shm"):  # a daemon that remembers nothing
+            (d.state / name).unlink(missing_ok=True)
+        d.config.write_text(d.config.read_text().replace("warm: 3", "warm: 0"))
+        d.start()
+        wait_for(lambda: f"the end of the orphans: {leftovers.processes(d.state)}", lambda: not leftovers.mounts(d.state) and len(leftovers.processes(d.state)) <= 1)
+
+
+@case
+def a_second_daemon_on_the_same_state_is_refused():
+    with daemon() as d:
+        second = subprocess.run([MAYFLY, "up", "--config", d.config, "--state", d.state], capture_output=True, timeout=30)
+        check(second.returncode not in (0, -signal.SIGKILL), second.returncode)
+        check(str(d.state).encode() in second.stderr, second.stderr)
+        equal(d.run("--", "echo", "still here").stdout, b"still here\n")
+
+
+@case
+def a_stopped_daemon_leaves_its_queue_for_the_next():
+    with daemon(max=1) as d:
+        first, second = d.submit("echo on; sleep 1"), d.submit("echo second")
+        d.running(first, b"on")
+        equal(d.stop(), 0)
+        d.start()
+        check(d.ended(first)["state"] in FINAL)
+        equal(d.ended(second)["state"], "succeeded")
+
+
+@case
+def a_client_follows_its_job_through_a_restart():
+    with daemon() as d:
+        client = subprocess.Popen([MAYFLY, "run", "--pool", "p", "--", "sh", "-c", "i=0; while [ $i -lt 300 ]; do echo $i; i=$((i+1)); sleep 0.01; done"],
+                                  env=d.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        equal(client.stdout.readline(), b"0\n")
+        d.kill()
+        d.start()
+        out, err = client.communicate(timeout=60)
+        equal(out, b"".join(b"%d\n" % i for i in range(1, 300)), err)
+        equal(client.returncode, 0, err)
+
+
+if __name__ == "__main__":
+    main()
