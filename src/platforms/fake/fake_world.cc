@@ -1,0 +1,318 @@
+#include "platforms/fake/fake_world.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "platforms/fake/fake_files.h"
+
+namespace mayfly {
+
+Time FakeClock::now() const {
+  std::scoped_lock lock(mutex_);
+  return now_;
+}
+void FakeClock::advance(Duration d) {
+  std::scoped_lock lock(mutex_);
+  now_ += d;
+}
+void FakeClock::set(Time t) {
+  std::scoped_lock lock(mutex_);
+  now_ = t;
+}
+
+// --- what the platform asks for
+
+Result<void> FakeWorld::launch(const BuilderRequest& request, Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  if (std::chrono::steady_clock::now() >= deadline)
+    return fail(ErrorCode::timeout, "the deadline had passed before it began", request.id);
+  if (auto known = builders_.find(request.id); known != builders_.end())
+    return known->second.alive ? Result<void>() : fail(ErrorCode::conflict, "it exists and is over", request.id);
+  auto b = behaviour(request);
+  if (b.launch == FakeBehaviour::Launch::fails)
+    return fail(ErrorCode::unavailable, "the launch failed", request.id, "This is what the test asked for.");
+  ++counts_.launches;
+  counts_.second_lives += past_.contains(request.id) ? 1 : 0;
+  Living& living = builders_[request.id];
+  living.behaviour = b;
+  living.alive = b.launch != FakeBehaviour::Launch::leaves;
+  counts_.most_builders = std::max(counts_.most_builders, static_cast<int>(builders_.size()));
+  if (b.launch == FakeBehaviour::Launch::leaves)
+    return fail(ErrorCode::unavailable, "the launch failed half-way", request.id);
+  if (b.launch == FakeBehaviour::Launch::reply_lost) return fail(ErrorCode::timeout, "no answer came back", request.id);
+  if (b.launch == FakeBehaviour::Launch::held) {
+    ++held_;
+    changed_.notify_all();
+    bool went = changed_.wait_until(lock, deadline, [&] { return launches_go_; });
+    --held_;
+    if (!went) return fail(ErrorCode::timeout, "no answer by the deadline", request.id);
+  }
+  return {};
+}
+
+bool FakeWorld::remove(const BuilderId& id) {
+  {
+    std::scoped_lock lock(mutex_);
+    auto found = builders_.find(id);
+    if (found == builders_.end()) return false;
+    ++counts_.stops;
+    if (found->second.alive) end_life(found->second, id, "the builder was stopped");
+    builders_.erase(found);
+    past_.insert(id);
+  }
+  pump_if_immediate();
+  return true;
+}
+
+// --- what the agents are asked for
+
+void FakeWorld::connect(Line line, const BuilderId& id, bool right_address, Duration patience) {
+  {
+    std::scoped_lock lock(mutex_);
+    auto found = builders_.find(id);
+    bool answers =
+        right_address && found != builders_.end() && found->second.alive && found->second.behaviour.reachable;
+    if (answers) {
+      found->second.line = line;
+      at({}, {.builder = id, .what = What::hello, .line = line});
+    } else {
+      at(patience, {.builder = id, .what = What::unreachable, .line = line, .text = "nothing answers at its address"});
+    }
+  }
+  pump_if_immediate();
+}
+
+void FakeWorld::assign(Line line, const BuilderId& id, AgentOrder order) {
+  {
+    std::scoped_lock lock(mutex_);
+    auto found = builders_.find(id);
+    if (found == builders_.end() || found->second.line != line) return;  // written to a closed line
+    Living& b = found->second;
+    JobId job = order.message.job;
+    b.offered.insert(job);
+    counts_.most_jobs_of_a_builder = std::max(counts_.most_jobs_of_a_builder, static_cast<int>(b.offered.size()));
+    JobId has = b.order.message.job;
+    if (has == job) {
+      at({}, {.builder = id, .what = What::hello, .line = line});
+    } else if (has != 0 || b.behaviour.refuses) {
+      auto why = has != 0 ? fmt::format("it has job {} already", has) : "it takes no job";
+      at({}, {.builder = id, .what = What::refused, .line = line, .job = job, .text = why});
+    } else {
+      b.order = std::move(order);
+      begin_job(b, id);
+    }
+  }
+  pump_if_immediate();
+}
+
+void FakeWorld::cancel(Line line, const BuilderId& id, JobId job) {
+  {
+    std::scoped_lock lock(mutex_);
+    auto found = builders_.find(id);
+    if (found == builders_.end() || found->second.line != line || found->second.order.message.job != job) return;
+    if (found->second.finished) return;  // too late: the result stands
+    std::erase_if(agenda_, [&](const auto& h) {
+      return h.second.builder == id && (h.second.what == What::finish || h.second.what == What::die);
+    });
+    found->second.outcome.result = {.cause = JobCause::cancelled, .exit_code = 0, .signal = 15, .message = {}};
+    at({}, {.builder = id, .what = What::finish});
+  }
+  pump_if_immediate();
+}
+
+void FakeWorld::release(Line line, const BuilderId& id) {
+  {
+    std::scoped_lock lock(mutex_);
+    auto found = builders_.find(id);
+    if (found == builders_.end() || found->second.line != line || !found->second.alive) return;
+    end_life(found->second, id, "the agent has gone, as it was told");
+  }
+  pump_if_immediate();
+}
+
+void FakeWorld::disconnect(Line line, const BuilderId& id) {
+  std::scoped_lock lock(mutex_);
+  if (auto found = builders_.find(id); found != builders_.end() && found->second.line == line)
+    found->second.line = nullptr;
+  std::erase_if(agenda_, [&](const auto& h) { return h.second.builder == id && h.second.line == line; });
+}
+
+void FakeWorld::detach(Line line) {
+  std::unique_lock lock(mutex_);
+  for (auto& [id, b] : builders_)
+    if (b.line == line) b.line = nullptr;
+  std::erase_if(agenda_, [&](const auto& h) { return h.second.line == line; });
+  changed_.wait(lock, [&] { return speaking_to_ != line; });
+}
+
+// --- what the test does
+
+void FakeWorld::let_launches_go() {
+  std::scoped_lock lock(mutex_);
+  launches_go_ = true;
+  changed_.notify_all();
+}
+
+void FakeWorld::kill(const BuilderId& id) {
+  {
+    std::scoped_lock lock(mutex_);
+    if (auto found = builders_.find(id); found != builders_.end() && found->second.alive)
+      end_life(found->second, id, "the builder died");
+  }
+  pump_if_immediate();
+}
+
+void FakeWorld::break_line(const BuilderId& id) {
+  {
+    std::scoped_lock lock(mutex_);
+    auto found = builders_.find(id);
+    if (found == builders_.end() || !found->second.line) return;
+    at({}, {.builder = id, .what = What::unreachable, .line = found->second.line, .text = "the line broke"});
+    found->second.line = nullptr;
+  }
+  pump_if_immediate();
+}
+
+int FakeWorld::deliver_all() { return pump(false); }
+
+std::optional<Time> FakeWorld::next_due() const {
+  std::scoped_lock lock(mutex_);
+  return agenda_.empty() ? std::nullopt : std::optional(agenda_.begin()->first);
+}
+
+FakeCounts FakeWorld::counts() const {
+  std::scoped_lock lock(mutex_);
+  return counts_;
+}
+
+std::vector<SeenBuilder> FakeWorld::builders() const {
+  std::scoped_lock lock(mutex_);
+  std::vector<SeenBuilder> seen;
+  for (const auto& [id, b] : builders_) seen.push_back({id, b.alive});
+  return seen;
+}
+
+std::size_t FakeWorld::held_launches() const {
+  std::scoped_lock lock(mutex_);
+  return held_;
+}
+
+// --- what happens
+
+void FakeWorld::at(Duration later, Happening what) { agenda_.emplace(clock_.now() + later, std::move(what)); }
+
+void FakeWorld::begin_job(Living& b, const BuilderId& id) {
+  const auto& message = b.order.message;
+  if (b.behaviour.death == FakeBehaviour::Death::on_assign) return at({}, {.builder = id, .what = What::die});
+  b.outcome = outcome(message);
+  if (message.timeout > Duration::zero() && b.outcome.takes > message.timeout) {
+    b.outcome.takes = message.timeout;
+    b.outcome.result = {.cause = JobCause::timed_out, .exit_code = 0, .signal = 15, .message = {}};
+  }
+  at({}, {.builder = id, .what = What::started});
+  bool dies = b.behaviour.death == FakeBehaviour::Death::while_running;
+  at(b.outcome.takes, {.builder = id, .what = dies ? What::die : What::finish});
+}
+
+void FakeWorld::end_life(Living& b, const BuilderId& id, const std::string& why) {
+  b.alive = false;
+  // What the agent had said is on its way and arrives; what it was yet to do does not happen.
+  std::erase_if(agenda_, [&](const auto& h) { return h.second.builder == id && !h.second.line; });
+  if (b.line) at({}, {.builder = id, .what = What::unreachable, .line = b.line, .text = why});
+  b.line = nullptr;
+}
+
+AgentEvent FakeWorld::hello(const Living& b, const BuilderId& id) const {
+  AgentEvent e{.kind = AgentEvent::Kind::hello,
+               .builder = id,
+               .hello = agent::Hello(),
+               .finished = {},
+               .job = 0,
+               .at = {},
+               .text = {}};
+  e.hello->job = b.order.message.job;
+  e.hello->started_at = b.started_at;
+  e.hello->finished = b.finished;
+  return e;
+}
+
+AgentEvent FakeWorld::finish(Living& b, const BuilderId& id) {
+  agent::Finished f{.job = b.order.message.job,
+                    .result = b.outcome.result,
+                    .started_at = b.started_at,
+                    .ended_at = clock_.now(),
+                    .log_bytes = static_cast<std::int64_t>(b.outcome.output.size()),
+                    .log_truncated = false};
+  b.finished = f;
+  write_fake_files(b.order, b.outcome.output, f);
+  return {.kind = AgentEvent::Kind::finished,
+          .builder = id,
+          .hello = {},
+          .finished = f,
+          .job = f.job,
+          .at = {},
+          .text = {}};
+}
+
+std::optional<FakeWorld::Delivery> FakeWorld::happen(const Happening& h) {
+  AgentEvent e{.kind = AgentEvent::Kind::unreachable,
+               .builder = h.builder,
+               .hello = {},
+               .finished = {},
+               .job = h.job,
+               .at = {},
+               .text = h.text};
+  if (h.what == What::unreachable) return Delivery{h.line, e};
+  auto found = builders_.find(h.builder);
+  if (found == builders_.end()) return std::nullopt;
+  Living& b = found->second;
+  Line to = h.line ? h.line : b.line;
+  switch (h.what) {
+    case What::hello:
+      e = hello(b, h.builder);
+      break;
+    case What::refused:
+      e.kind = AgentEvent::Kind::refused;
+      break;
+    case What::started:
+      b.started_at = clock_.now();
+      counts_.most_runs_of_a_job = std::max(counts_.most_runs_of_a_job, ++runs_[b.order.message.job]);
+      e.kind = AgentEvent::Kind::started, e.job = b.order.message.job, e.at = b.started_at;
+      break;
+    case What::finish:
+      e = finish(b, h.builder);
+      break;
+    case What::die:
+      end_life(b, h.builder, "the builder died");
+      return std::nullopt;
+    case What::unreachable:
+      break;
+  }
+  return to ? std::optional(Delivery{to, std::move(e)}) : std::nullopt;
+}
+
+// One thread delivers at a time, so that what a builder says keeps its order; what a sink causes is delivered after it.
+int FakeWorld::pump(bool everything) {
+  std::unique_lock lock(mutex_);
+  if (pumping_) return 0;  // the one who does takes it along
+  pumping_ = true;
+  int happened = 0;
+  while (!agenda_.empty() && (everything || agenda_.begin()->first <= clock_.now())) {
+    Happening next = std::move(agenda_.begin()->second);
+    agenda_.erase(agenda_.begin());
+    ++happened;
+    auto delivery = happen(next);
+    if (!delivery) continue;
+    speaking_to_ = delivery->line;
+    lock.unlock();
+    (*delivery->line)(std::move(delivery->event));
+    lock.lock();
+    speaking_to_ = nullptr;
+    changed_.notify_all();
+  }
+  pumping_ = false;
+  return happened;
+}
+
+}  // namespace mayfly
