@@ -1,0 +1,26 @@
+#pragma once
+// One function per command of the table; each gives the exit code.
+namespace mayfly {
+
+struct Call;
+
+int command_up(Call& call);
+int command_run(Call& call);
+int command_status(Call& call);
+int command_pools(Call& call);
+int command_jobs(Call& call);
+int command_builders(Call& call);
+int command_logs(Call& call);
+int command_explain(Call& call);
+int command_cancel(Call& call);
+int command_audit_show(Call& call);
+int command_audit_verify(Call& call);
+int command_doctor(Call& call);
+int command_init(Call& call);
+int command_config_check(Call& call);
+int command_config_schema(Call& call);
+int command_completion(Call& call);
+int command_version(Call& call);
+int command_help(Call& call);
+
+}  // namespace mayfly

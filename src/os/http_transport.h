@@ -1,0 +1,20 @@
+#pragma once
+// The two ways in which HttpClient exchanges a request for an answer. For http_*.cc only.
+#include <memory>
+
+#include "os/http_client.h"
+
+namespace mayfly {
+
+class HttpClient::Transport {
+ public:
+  virtual ~Transport() = default;
+  // stream may be null: the whole body goes to the answer.
+  virtual Result<HttpAnswer> exchange(const HttpRequest& request, const HttpStream* stream) = 0;
+  bool connected = false;
+};
+
+std::unique_ptr<HttpClient::Transport> make_unix_transport(const HttpServer& server);
+std::unique_ptr<HttpClient::Transport> make_curl_transport(const HttpServer& server);
+
+}  // namespace mayfly
