@@ -1,14 +1,9 @@
 #include <atomic>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <thread>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "model/log_index.h"
 #include "platforms/fake/fake_agents.h"
 #include "platforms/fake/fake_platform.h"
 
@@ -227,34 +222,6 @@ TEST_F(Fake, NothingComesAfterDisconnectAndABrokenLineLeavesTheBuilder) {
   ASSERT_EQ(kinds(), std::vector{Kind::unreachable});
   EXPECT_EQ(events_[0].builder, "p-2");
   EXPECT_TRUE(world_.builders()[1].alive);
-}
-
-TEST_F(Fake, WritesTheFilesThatAnAgentWrites) {
-  std::string directory = "/tmp/mayfly-fake-XXXXXX";
-  ASSERT_NE(mkdtemp(directory.data()), nullptr);
-  world_.outcome = [](const agent::Assign&) { return FakeOutcome{.output = "hello\n"}; };
-  launch_and_connect("p-1");
-  auto o = order(1);
-  o.log_path = directory + "/log", o.index_path = directory + "/log.index", o.result_path = directory + "/result";
-  agents_->assign("p-1", o);
-  world_.deliver_all();
-  auto read = [](const std::string& path) { return (std::stringstream() << std::ifstream(path).rdbuf()).str(); };
-  EXPECT_EQ(read(o.log_path), "hello\n");
-  auto index = read(o.index_path);
-  ASSERT_EQ(index.size(), LogRecord::size);
-  EXPECT_EQ(decode_log_record(reinterpret_cast<const unsigned char*>(index.data())).end, 6U);
-  auto result = agent::decode_result(read(o.result_path));
-  ASSERT_TRUE(result);
-  EXPECT_EQ(result->job, 1U);
-  EXPECT_EQ(result->log_bytes, 6);
-  std::filesystem::remove_all(directory);
-
-  launch_and_connect("p-2");
-  o.message.job = 2;  // the directory is gone: no files, no failure
-  agents_->assign("p-2", o);
-  world_.deliver_all();
-  EXPECT_FALSE(std::filesystem::exists(o.log_path));
-  EXPECT_EQ(events_.back().kind, Kind::finished);
 }
 
 TEST_F(Fake, FaultsOfTheWholePlatform) {
