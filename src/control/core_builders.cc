@@ -193,11 +193,17 @@ void Core::on_hello(Builder& b, const agent::Hello& hello) {
     if (j == jobs_.end()) return stop_builder(b, "its job has ended");
     if (hello.finished) return on_finished(b, *hello.finished);
     if (hello.job != 0) {
+      // The daemon died between recording the wish to cancel and telling the agent: tell it now.
+      if (j->second.cancel_requested) send_cancel(j->second);
       if (hello.started_at == Time{} || j->second.state != JobState::assigned) return;
       j->second.state = JobState::running;
       j->second.started_at = hello.started_at;
       record("job.started", fmt::format("job/{}", b.job), json::serialize(json::object{{"builder", b.id}}));
       return save(j->second);
+    }
+    if (j->second.cancel_requested) {
+      end_job(j->second, JobResult{JobCause::cancelled, 0, 0, "cancelled before it started"});
+      return stop_builder(b, "its job was cancelled before it started");
     }
     // The daemon died between recording the assignment and sending it: send it now.
     auto order = order_for(j->second, b);

@@ -221,13 +221,17 @@ void Core::cancel(JobId id, const std::string& who, Done<Job> done) {
     if (j.state == JobState::queued) {
       end_job(j, JobResult{JobCause::cancelled, 0, 0, "cancelled by " + who + " before it started"});
     } else {
-      Duration grace =
-          parts_.config.pools.contains(j.spec.pool) ? parts_.config.pools.at(j.spec.pool).limits.grace : Duration(0);
-      cancel_deadlines_[id] = now() + grace + cancel_slack;
-      effect("cancel", [this, id, b = j.builder] { agents_.cancel(b, id); });
+      send_cancel(j);
     }
   }
   effect("cancel.reply", [this, id, done] { done(job(id)); });
+}
+
+void Core::send_cancel(const Job& j) {
+  auto pool = parts_.config.pools.find(j.spec.pool);
+  Duration grace = pool == parts_.config.pools.end() ? Duration(0) : pool->second.limits.grace;
+  cancel_deadlines_[j.id] = now() + grace + cancel_slack;
+  effect("cancel", [this, id = j.id, b = j.builder] { agents_.cancel(b, id); });
 }
 
 // An agent that does not end a cancelled job in time loses its builder.

@@ -1,0 +1,477 @@
+// The core in a fake world: one thread, one clock, so every test is exact. A crash is an exception thrown out of a step
+// boundary: that core is thrown away, as a killed daemon is, and a new one recovers from the store and the world.
+#include "control/core.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "platforms/fake/fake_agents.h"
+#include "platforms/fake/fake_platform.h"
+#include "store/memory/memory_store.h"
+
+namespace mayfly {
+namespace {
+
+struct Crash {};
+
+class NoSecrets final : public SecretStore {
+ public:
+  Result<std::string> get(const std::string& name) override {
+    if (name == "known") return std::string("value-of-known");
+    return fail(ErrorCode::not_found, "there is no secret '" + name + "'");
+  }
+};
+
+class NoImages final : public ImageTool {
+ public:
+  Result<std::string> build(const ImageSpec& image, Deadline) override { return "built/" + image.name; }
+};
+
+// Calls the platform at once, and lets the answers wait in the mailbox: what a crash does to them is that they are
+// lost.
+class PlainExecutor final : public Executor {
+ public:
+  PlainExecutor(Platform& platform, ImageTool& images, std::deque<std::function<void()>>& mailbox)
+      : platform_(platform), images_(images), mailbox_(mailbox) {}
+  void prepare(const std::string&, const std::string& reference, const ImageSpec* recipe,
+               std::function<void(Result<PlatformImage>)> done) override {
+    auto ref = recipe ? images_.build(*recipe, soon()).value() : reference;
+    answer(done, platform_.prepare(ref, soon()));
+  }
+  void launch(const std::string&, BuilderRequest request, std::function<void(Result<void>)> done) override {
+    answer(done, platform_.launch(request, soon()));
+  }
+  void stop(const std::string&, BuilderId builder, std::function<void(Result<void>)> done) override {
+    answer(done, platform_.stop(builder, soon()));
+  }
+  void list(const std::string&, std::function<void(Result<std::vector<SeenBuilder>>)> done) override {
+    answer(done, platform_.list(soon()));
+  }
+
+ private:
+  static Deadline soon() { return after(seconds(5)); }
+  template <class F, class R>
+  void answer(F done, R result) {
+    mailbox_.push_back([done, result] { done(result); });
+  }
+  Platform& platform_;
+  ImageTool& images_;
+  std::deque<std::function<void()>>& mailbox_;
+};
+
+class World {
+ public:
+  FakeClock clock;
+  FakeWorld fake{clock};
+  FakePlatform platform{fake, "local"};
+  MemoryStore store;
+  NoSecrets secrets;
+  NoImages images;
+  Log log{LogLevel::error, -1};
+  Config config;
+  StatePaths paths;
+  int crash_at = 0, steps = 0;  // crash at the n-th step boundary from now; 0: never
+  std::vector<std::string> boundaries;
+
+  World() {
+    char name[] = "/tmp/mfcoreXXXXXX";
+    paths.root = ::mkdtemp(name);
+    std::filesystem::create_directories(paths.uploads());
+    PoolSpec pool;
+    pool.name = "p";
+    pool.image = "img";
+    pool.max = 3;
+    pool.secrets = {"known", "unknown"};
+    config.pools["p"] = pool;
+  }
+  ~World() { std::filesystem::remove_all(paths.root); }
+
+  PoolSpec& pool() { return config.pools["p"]; }
+
+  void start() {
+    mailbox_.clear();
+    core_.reset();
+    agents_ = std::make_unique<FakeAgents>(
+        fake, [this](AgentEvent e) { mailbox_.push_back([this, e] { core_->on_agent(e); }); });
+    executor_ = std::make_unique<PlainExecutor>(platform, images, mailbox_);
+    ControlParts parts{
+        clock, log, store, secrets, images, {&platform}, {}, paths, config, {}, [this](std::string_view step) {
+          boundaries.emplace_back(step);
+          if (crash_at > 0 && ++steps == crash_at) throw Crash();
+        }};
+    core_ = std::make_unique<Core>(std::move(parts), *agents_, *executor_);
+    ASSERT_TRUE(core_->recover());
+  }
+
+  // Steps until nothing happens any more, moving the clock to whatever comes next within `limit`.
+  void run(Duration limit = std::chrono::minutes(5)) {
+    Time end = clock.now() + limit;
+    for (int i = 0; i < 10'000; ++i) {
+      core_->step();
+      bool worked = fake.deliver_all() > 0 || !mailbox_.empty();
+      auto messages = std::exchange(mailbox_, {});
+      for (auto& m : messages) m();
+      if (worked) continue;
+      auto next = fake.next_due();
+      if (auto wake = core_->wake(); wake && (!next || *wake < *next)) next = wake;
+      if (!next || *next > end) return;
+      clock.set(std::max(*next, clock.now()));
+    }
+    FAIL() << "it never comes to rest";
+  }
+
+  JobId submit(JobSpec spec = command({"true"}), std::string key = {}) {
+    JobId id = 0;
+    core_->submit(std::move(spec), std::move(key), [&](Result<Job> j) {
+      if (j)
+        id = j->id;
+      else
+        refusal = j.error();
+    });
+    core_->step();
+    return id;
+  }
+  static JobSpec command(std::vector<std::string> argv) {
+    JobSpec s;
+    s.pool = "p";
+    s.command = std::move(argv);
+    return s;
+  }
+  Job job(JobId id) { return core_->job(id).value(); }
+  std::size_t builders() { return core_->builders(false)->size(); }
+  Core& core() { return *core_; }
+
+  std::optional<Error> refusal;
+
+ private:
+  std::deque<std::function<void()>> mailbox_;
+  std::unique_ptr<FakeAgents> agents_;
+  std::unique_ptr<PlainExecutor> executor_;
+  std::unique_ptr<Core> core_;
+};
+
+TEST(Core, RunsAJobAndLeavesNothing) {
+  World w;
+  w.start();
+  auto id = w.submit();
+  w.run();
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+  EXPECT_FALSE(w.job(id).builder.empty());
+  EXPECT_EQ(w.builders(), 0u);
+  EXPECT_TRUE(w.fake.builders().empty());
+  EXPECT_TRUE(w.store.verify_ledger());
+}
+
+TEST(Core, TellsTheOneWhoWaits) {
+  World w;
+  w.start();
+  auto id = w.submit();
+  std::optional<Job> told;
+  w.core().when_ended(id, [&](Result<Job> j) { told = j.value(); });
+  EXPECT_FALSE(told);
+  w.run();
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->state, JobState::succeeded);
+}
+
+TEST(Core, WarmBuildersTakeOneJobEach) {
+  World w;
+  w.pool().warm = 2;
+  w.start();
+  w.run();
+  EXPECT_EQ(w.builders(), 2u);
+  auto a = w.submit(), b = w.submit();
+  w.run();
+  EXPECT_NE(w.job(a).builder, w.job(b).builder);
+  EXPECT_EQ(w.builders(), 2u);  // replaced
+  EXPECT_EQ(w.fake.counts().most_jobs_of_a_builder, 1);
+}
+
+TEST(Core, NeverMoreBuildersThanMax) {
+  World w;
+  w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = seconds(10)}; };
+  w.start();
+  for (int i = 0; i < 20; ++i) w.submit();
+  w.run();
+  EXPECT_LE(w.fake.counts().most_builders, 3);
+  for (JobId id = 1; id <= 20; ++id) EXPECT_EQ(w.job(id).state, JobState::succeeded);
+}
+
+TEST(Core, TheSameKeyMakesNoSecondJob) {
+  World w;
+  w.start();
+  auto a = w.submit(World::command({"true"}), "k");
+  auto b = w.submit(World::command({"true"}), "k");
+  EXPECT_EQ(a, b);
+  w.run();
+  EXPECT_EQ(w.submit(World::command({"true"}), "k"), a);
+}
+
+TEST(Core, RefusesWhatCannotRun) {
+  World w;
+  w.start();
+  auto spec = World::command({"true"});
+  spec.pool = "q";
+  EXPECT_EQ(w.submit(spec), 0u);
+  EXPECT_EQ(w.refusal->code, ErrorCode::not_found);
+  spec = World::command({});
+  EXPECT_EQ(w.submit(spec), 0u);
+  spec = World::command({"true"});
+  spec.secrets = {"forbidden"};
+  EXPECT_EQ(w.submit(spec), 0u);
+  EXPECT_EQ(w.refusal->code, ErrorCode::denied);
+  spec = World::command({"true"});
+  spec.input = "../../etc/passwd";
+  EXPECT_EQ(w.submit(spec), 0u);
+  spec = World::command({"true"});
+  spec.timeout = std::chrono::hours(100);
+  EXPECT_EQ(w.submit(spec), 0u);
+}
+
+TEST(Core, AMissingSecretFailsTheJobAlone) {
+  World w;
+  w.start();
+  auto spec = World::command({"true"});
+  spec.secrets = {"unknown"};
+  auto bad = w.submit(spec);
+  spec.secrets = {"known"};
+  auto good = w.submit(spec);
+  w.run();
+  EXPECT_EQ(w.job(bad).result.cause, JobCause::secret_unavailable);
+  EXPECT_EQ(w.job(good).state, JobState::succeeded);
+}
+
+TEST(Core, CancelsQueuedAndRunningJobs) {
+  World w;
+  w.pool().max = 1;
+  w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = std::chrono::minutes(30)}; };
+  w.start();
+  auto running = w.submit(), queued = w.submit();
+  w.run(seconds(1));
+  EXPECT_EQ(w.job(running).state, JobState::running);
+  EXPECT_EQ(w.job(queued).waiting.code, ReasonCode::pool_at_max);
+  w.core().cancel(queued, "ann", [](Result<Job>) {});
+  w.core().cancel(running, "ann", [](Result<Job>) {});
+  w.run(std::chrono::minutes(2));
+  EXPECT_EQ(w.job(running).state, JobState::cancelled);
+  EXPECT_EQ(w.job(queued).state, JobState::cancelled);
+  EXPECT_EQ(w.builders(), 0u);
+}
+
+TEST(Core, ALostBuilderIsToldFromAFailedJob) {
+  World w;
+  w.fake.behaviour = [](const BuilderRequest&) { return FakeBehaviour{.death = FakeBehaviour::Death::while_running}; };
+  w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = seconds(5)}; };
+  w.start();
+  auto id = w.submit();
+  w.run();
+  EXPECT_EQ(w.job(id).state, JobState::lost);
+  EXPECT_EQ(w.job(id).result.cause, JobCause::builder_lost);
+  EXPECT_TRUE(w.fake.builders().empty());
+}
+
+TEST(Core, OnlyARepeatableJobIsRepeatedAndOnce) {
+  World w;
+  w.fake.behaviour = [](const BuilderRequest&) { return FakeBehaviour{.death = FakeBehaviour::Death::while_running}; };
+  w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = seconds(5)}; };
+  w.start();
+  auto spec = World::command({"true"});
+  spec.repeatable = true;
+  auto id = w.submit(spec);
+  w.run();
+  EXPECT_EQ(w.job(id).state, JobState::lost);
+  EXPECT_EQ(w.job(id).attempt, 2);
+  EXPECT_EQ(w.fake.counts().most_runs_of_a_job, 2);
+}
+
+TEST(Core, AnImageThatDoesNotExistEndsItsJobs) {
+  World w;
+  w.platform.remove_image("img");
+  w.start();
+  auto id = w.submit();
+  w.run();
+  EXPECT_EQ(w.job(id).state, JobState::failed);
+  EXPECT_EQ(w.job(id).result.cause, JobCause::image_unavailable);
+  auto again = w.submit();  // gets a try of its own
+  w.run();
+  EXPECT_EQ(w.job(again).result.cause, JobCause::image_unavailable);
+}
+
+TEST(Core, StartsThatFailAreTriedAgainAndThenSaySo) {
+  World w;
+  w.platform.fail_launch(Error{ErrorCode::unavailable, "no room", {}, {}});
+  w.start();
+  auto id = w.submit();
+  w.run(seconds(1));
+  EXPECT_EQ(w.job(id).waiting.code, ReasonCode::start_backoff);
+  EXPECT_NE(w.job(id).waiting.text.find("no room"), std::string::npos);
+  w.platform.fail_launch(std::nullopt);
+  w.run();
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+
+  w.platform.fail_launch(Error{ErrorCode::unavailable, "no room", {}, {}});
+  auto hopeless = w.submit();
+  w.run();
+  EXPECT_EQ(w.job(hopeless).result.cause, JobCause::start_failed);
+  w.platform.fail_launch(std::nullopt);
+  auto later = w.submit();
+  w.run();
+  EXPECT_EQ(w.job(later).state, JobState::succeeded);
+}
+
+TEST(Core, ABuilderThatCannotBeRemovedIsTriedAgain) {
+  World w;
+  w.start();
+  w.platform.fail_stop(Error{ErrorCode::unavailable, "busy", {}, {}});
+  auto id = w.submit();
+  w.run(seconds(2));
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+  EXPECT_EQ(w.builders(), 1u);
+  w.platform.fail_stop(std::nullopt);
+  w.run();
+  EXPECT_EQ(w.builders(), 0u);
+}
+
+TEST(Core, AFullStoreStopsNewJobsAndRecovers) {
+  World w;
+  w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = seconds(1)}; };
+  w.start();
+  auto id = w.submit();
+  w.run(milliseconds(100));
+  w.store.fail_commits(Error{ErrorCode::exhausted, "the disk is full", {}, {}});
+  w.run(seconds(3));
+  EXPECT_EQ(w.submit(), 0u);
+  EXPECT_EQ(w.refusal->code, ErrorCode::exhausted);
+  EXPECT_FALSE(w.core().status().notice.empty());
+  w.store.fail_commits(std::nullopt);
+  w.run();
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+  auto next = w.submit();
+  w.run();
+  EXPECT_EQ(w.job(next).state, JobState::succeeded);
+  EXPECT_TRUE(w.store.verify_ledger());
+}
+
+TEST(Core, AFullDiskIsTheReasonWhyAJobWaits) {
+  World w;
+  w.start();
+  w.run();
+  w.platform.set_health({.accepts_builders = false, .disk_full = true, .problem = "3 MiB are free"});
+  auto id = w.submit();
+  w.run(seconds(1));
+  EXPECT_EQ(w.job(id).waiting.code, ReasonCode::disk_full);
+  w.platform.set_health({});
+  w.run();
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+}
+
+TEST(Core, ARunningJobIsAdoptedAfterARestart) {
+  World w;
+  w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = std::chrono::minutes(10)}; };
+  w.start();
+  auto id = w.submit();
+  w.run(seconds(1));
+  auto builder = w.job(id).builder;
+  w.start();  // without a word to the first: as after kill -9
+  w.run(std::chrono::minutes(20));
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+  EXPECT_EQ(w.job(id).builder, builder);
+  EXPECT_EQ(w.fake.counts().most_runs_of_a_job, 1);
+}
+
+TEST(Core, BuildersThatNobodyOwnsAreRemoved) {
+  World w;
+  w.start();
+  ASSERT_TRUE(w.platform.launch({.id = "p-77", .pool = "p", .image = {}, .limits = {}}, after(seconds(1))));
+  w.start();
+  w.run();
+  EXPECT_TRUE(w.fake.builders().empty());
+}
+
+TEST(Core, StoppingKeepsRunningJobsUnlessToldOtherwise) {
+  for (bool kill : {false, true}) {
+    World w;
+    w.pool().warm = 1;
+    w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = std::chrono::minutes(10)}; };
+    w.start();
+    auto id = w.submit();
+    w.run(seconds(1));
+    w.core().begin_stop(kill);
+    w.run(seconds(1));
+    EXPECT_TRUE(w.core().quiet());
+    EXPECT_EQ(w.fake.builders().size(), kill ? 0u : 1u);
+    EXPECT_EQ(w.job(id).state, kill ? JobState::lost : JobState::running);
+  }
+}
+
+// The life of three jobs, of which one fails and one is cancelled, killed at every boundary in turn.
+std::vector<std::string> live(World& w, int crash_at) {
+  std::vector<Job> ends(3);
+  w.fake.outcome = [](const agent::Assign& a) {
+    FakeOutcome o{.takes = milliseconds(200)};
+    if (a.job == 2) o.result.exit_code = 7;
+    if (a.job == 3) o.takes = std::chrono::minutes(50);
+    return o;
+  };
+  w.crash_at = crash_at;
+  auto careful = [&](auto action) {
+    for (int tries = 0; tries < 3; ++tries) {
+      try {
+        return action();
+      } catch (const Crash&) {
+        w.crash_at = 0;
+        w.start();
+      }
+    }
+  };
+  careful([&] { w.start(); });
+  careful([&] { w.run(seconds(1)); });
+  for (auto key : {"a", "b", "c"}) careful([&] { w.submit(World::command({"x"}), key); });
+  careful([&] { w.run(seconds(1)); });
+  careful([&] {
+    w.core().cancel(3, "ann", [](Result<Job>) {});
+    w.core().step();
+  });
+  careful([&] { w.run(std::chrono::minutes(10)); });
+  careful([&] { w.run(std::chrono::minutes(10)); });
+  EXPECT_EQ(w.job(1).state, JobState::succeeded);
+  EXPECT_EQ(w.job(2).state, JobState::failed);
+  EXPECT_EQ(w.job(2).result.exit_code, 7);
+  EXPECT_EQ(w.job(3).state, JobState::cancelled);
+  EXPECT_EQ(w.core().jobs({})->size(), 3u);
+  EXPECT_EQ(w.fake.counts().most_jobs_of_a_builder, 1);
+  EXPECT_EQ(w.fake.counts().most_runs_of_a_job, 1);
+  EXPECT_EQ(w.fake.counts().second_lives, 0);
+  EXPECT_EQ(w.builders(), static_cast<std::size_t>(w.pool().warm));
+  EXPECT_EQ(w.fake.builders().size(), static_cast<std::size_t>(w.pool().warm));
+  EXPECT_TRUE(w.store.verify_ledger());
+  return w.boundaries;
+}
+
+TEST(Core, SurvivesAKillAtEveryStep) {
+  for (int warm : {0, 1}) {
+    std::size_t steps = 0;
+    {
+      World w;
+      w.pool().warm = warm;
+      steps = live(w, 0).size();
+    }
+    ASSERT_GT(steps, 40u);
+    for (std::size_t k = 1; k <= steps; ++k) {
+      World w;
+      w.pool().warm = warm;
+      SCOPED_TRACE("warm " + std::to_string(warm) + ", killed at boundary " + std::to_string(k));
+      auto boundaries = live(w, static_cast<int>(k));
+      if (::testing::Test::HasFailure()) {
+        ADD_FAILURE() << "after " << boundaries[k - 1];
+        return;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mayfly
