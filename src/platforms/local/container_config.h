@@ -1,0 +1,26 @@
+#pragma once
+// What the OCI runtime is told about a builder (config.json), and the files that are made for it. Pure.
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ports/platform.h"
+
+namespace mayfly::local {
+
+struct ContainerShape {
+  bool map_users = true;  // a user namespace of its own, uid 0 being first_uid outside
+  std::uint32_t first_uid = 0, first_gid = 0, ids = 0;
+  bool has_oom_file = false;
+  std::string cgroups_path;  // for runc, which moves its own child; empty: the container stays where it is started
+  std::uint64_t open_files = 1024;  // never more than the host's: without CAP_SYS_RESOURCE nobody may raise it
+};
+
+std::string container_config(const BuilderRequest& request, const ContainerShape& shape);
+
+// /etc/hosts, /etc/hostname and /etc/resolv.conf fit for the builder's network.
+std::vector<std::pair<std::string, std::string>> container_files(const BuilderRequest& request,
+                                                                 const std::string& host_resolv_conf);
+
+}  // namespace mayfly::local

@@ -1,0 +1,73 @@
+#pragma once
+// What the daemon and its launcher say to each other: one SOCK_SEQPACKET message each way for every launch, file
+// descriptors beside it by SCM_RIGHTS. Both ends are always of the same build, so there are no versions here.
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "os/file.h"
+
+namespace mayfly::local {
+
+// How the launcher is started: its command line.
+struct LauncherSetup {
+  std::string directory;  // the platform's own
+  std::string runtime;    // full path of crun or runc
+  bool is_runc = false;
+  std::string cgroup;  // cgroup path below each hierarchy's root under which builders live; empty: no limits
+  std::vector<std::string> cgroup_roots;  // memory, cpu and pids hierarchies (v1), or the one of v2
+  bool cgroup_v2 = false;
+  bool hide_unified = false;  // crun refuses hybrid hosts unless it cannot see /sys/fs/cgroup/unified
+  bool rootless = false;
+  std::uint32_t first_uid = 0, first_gid = 0, ids = 0;  // builders' uid 0 on the host, and how many follow
+  std::string place;  // an existing directory that builders' file systems cover, each in a mount namespace of its own
+};
+
+// One builder. The descriptor that comes along is the agent's listening socket.
+struct LaunchOrder {
+  std::uint64_t number = 0;  // of the request; the answer carries it
+  std::string id;
+  std::string directory;                                   // <platform>/b/<id>
+  std::vector<std::string> lowers;                         // the image's layers, topmost first
+  std::string config;                                      // config.json
+  std::vector<std::pair<std::string, std::string>> files;  // path in the builder → content
+  std::string agent;                                       // on the host
+  std::string agent_target;                                // in the builder
+  std::int64_t disk = 0, memory = 0;
+  std::int64_t cpu_micros = 0;  // of each 100 ms; 0: not limited
+  int pids = 0;
+  bool egress = false;
+  bool cancel = false;  // not a launch: give up the one of this id
+};
+
+struct LaunchAnswer {
+  std::uint64_t number = 0;
+  bool ok = false;
+  std::string error;
+};
+
+std::string encode(const LauncherSetup& setup);
+std::string encode(const LaunchOrder& order);
+std::string encode(const LaunchAnswer& answer);
+// Empty or torn input (the peer died while writing) is refused, never guessed at.
+Result<LauncherSetup> decode_setup(std::string_view bytes);
+Result<LaunchOrder> decode_order(std::string_view bytes);
+Result<LaunchAnswer> decode_answer(std::string_view bytes);
+
+inline constexpr std::size_t max_message = 160u << 10;  // below the default send buffer of a socket
+
+// One message with at most one descriptor. receive(): an empty text means that the peer is gone.
+Result<void> send_message(int socket, std::string_view bytes, int fd = -1);
+struct Received {
+  std::string bytes;
+  os::Fd fd;
+};
+Result<Received> receive_message(int socket);
+
+// When a process started, in clock ticks since boot: with its pid it names a process for good. 0: there is none (a
+// zombie counts as none).
+std::uint64_t process_start_time(int pid);
+
+}  // namespace mayfly::local

@@ -1,0 +1,140 @@
+#include "platforms/local/launcher_support.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+
+namespace mayfly::local {
+namespace {
+
+using os::Fd;
+
+std::string failed(const std::string& what) { return what + ": " + std::strerror(errno); }
+
+bool put(const std::string& path, const std::string& value) {
+  const Fd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  return fd && write(fd.get(), value.data(), value.size()) == static_cast<ssize_t>(value.size());
+}
+
+}  // namespace
+
+std::vector<std::string> names_in(const std::string& directory) {
+  std::vector<std::string> names;
+  DIR* dir = opendir(directory.c_str());
+  if (!dir) return names;
+  while (const dirent* entry = readdir(dir))
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  closedir(dir);
+  return names;
+}
+
+std::string private_mounts(const LauncherSetup& setup) {
+  if (unshare(CLONE_NEWNS) != 0) return failed("this host allows no mount namespace");
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return failed("cannot make the mounts private");
+  if (setup.hide_unified && umount2("/sys/fs/cgroup/unified", MNT_DETACH) != 0)
+    return failed("cannot hide /sys/fs/cgroup/unified");
+  return "";
+}
+
+std::string make_parent_cgroups(const LauncherSetup& setup) {
+  for (const auto& root : setup.cgroup_roots) {
+    if (setup.cgroup_v2)
+      put(root + "/cgroup.subtree_control", "+cpu +memory +pids");  // fails where already decided above us
+    const std::string path = root + setup.cgroup;
+    if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return failed("cannot make the cgroup " + path);
+    if (setup.cgroup_v2 && !put(path + "/cgroup.subtree_control", "+cpu +memory +pids"))
+      return failed("cannot pass the controllers cpu, memory and pids on to " + path);
+  }
+  return "";
+}
+
+bool kill_and_remove_cgroup(const std::string& path, int patience_ms) {
+  for (int waited = 0;; ++waited) {
+    for (const auto& name : names_in(path)) {  // a runtime or a job may have made groups below
+      struct stat st{};
+      if (stat((path + "/" + name).c_str(), &st) == 0 && S_ISDIR(st.st_mode))
+        kill_and_remove_cgroup(path + "/" + name, patience_ms);
+    }
+    if (rmdir(path.c_str()) == 0 || errno == ENOENT) return true;
+    if (waited >= patience_ms) return false;
+    if (!put(path + "/cgroup.kill", "1")) {
+      std::istringstream pids(os::read_file(path + "/cgroup.procs", 4u << 20).value_or(""));
+      for (int pid = 0; pids >> pid;)
+        if (pid > 1) kill(pid, SIGKILL);
+    }
+    usleep(1000);  // the kernel removes the dead from a cgroup a moment after they died, and tells nobody
+  }
+}
+
+Fd make_user_namespace(const LauncherSetup& setup) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return Fd();
+  Fd read_end(ends[0]), write_end(ends[1]);
+  const pid_t pid = static_cast<pid_t>(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+  if (pid == 0) {
+    write_end.reset();
+    char byte;
+    (void)!read(read_end.get(), &byte, 1);
+    _exit(0);
+  }
+  if (pid < 0) return Fd();
+  const std::string proc = "/proc/" + std::to_string(pid), size = " " + std::to_string(setup.ids) + "\n";
+  const bool mapped = put(proc + "/uid_map", "0 " + std::to_string(setup.first_uid) + size) &&
+                      put(proc + "/gid_map", "0 " + std::to_string(setup.first_gid) + size);
+  const int error = errno;
+  Fd ns(mapped ? open((proc + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC) : -1);
+  write_end.reset();
+  waitpid(pid, nullptr, 0);
+  errno = error;
+  return ns;
+}
+
+std::string mount_idmapped(const std::string& source, const std::string& at, int user_namespace) {
+  const Fd tree(
+      static_cast<int>(syscall(SYS_open_tree, AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
+  if (!tree) return failed("cannot open the image's layer " + source);
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV;
+  attributes.userns_fd = static_cast<std::uint64_t>(user_namespace);
+  if (syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0)
+    return failed(
+        "the file system of " + source +
+        " cannot be mounted with shifted owners (idmapped mounts need Linux 5.12 and, e.g., ext4, xfs or btrfs)");
+  if (syscall(SYS_move_mount, tree.get(), "", AT_FDCWD, at.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
+    return failed("cannot mount the layer at " + at);
+  return "";
+}
+
+pid_t fork_slirp(const LauncherSetup&, int pid, int ready_fd, int exit_fd, const std::string& log) {
+  const pid_t child = fork();
+  if (child != 0) return child;
+  setsid();
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  dup2(open("/dev/null", O_RDONLY), 0);
+  dup2(out, 1);
+  dup2(out, 2);
+  const int ready = fcntl(ready_fd, F_DUPFD, 20), leave = fcntl(exit_fd, F_DUPFD, 20);
+  dup2(ready, 3);
+  dup2(leave, 4);
+  close_range(5, ~0u, 0);
+  execlp("slirp4netns", "slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox",
+         "--enable-seccomp", "--ready-fd=3", "--exit-fd=4", std::to_string(pid).c_str(), "tap0", nullptr);
+  dprintf(2, "cannot execute slirp4netns: %s\n", std::strerror(errno));
+  _exit(127);
+}
+
+}  // namespace mayfly::local

@@ -1,0 +1,30 @@
+#pragma once
+// What the launcher asks of the kernel, away from its loop.
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "platforms/local/launch_order.h"
+
+namespace mayfly::local {
+
+std::vector<std::string> names_in(
+    const std::string& directory);  // sorted as the kernel gives them; empty if it is not there
+
+// A mount namespace of this process's own, from which nothing spreads; without the unified hierarchy if it is to be
+// hidden.
+std::string private_mounts(const LauncherSetup& setup);
+std::string make_parent_cgroups(const LauncherSetup& setup);
+
+// Kills what is in it, waits (bounded) until it is empty, removes it. True when it is gone.
+bool kill_and_remove_cgroup(const std::string& path, int patience_ms);
+
+// A user namespace with the builders' mapping, held by its descriptor.
+os::Fd make_user_namespace(const LauncherSetup& setup);
+std::string mount_idmapped(const std::string& source, const std::string& at, int user_namespace);
+
+// slirp4netns for the network namespace of process `pid`; ends when exit_fd's other end closes. -1 if fork failed.
+pid_t fork_slirp(const LauncherSetup& setup, int pid, int ready_fd, int exit_fd, const std::string& log);
+
+}  // namespace mayfly::local

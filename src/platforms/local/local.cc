@@ -1,0 +1,209 @@
+#include "platforms/local/local.h"
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "agent/options.h"
+#include "base/text.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "platforms/local/host_cgroups.h"
+#include "platforms/local/launcher_program.h"
+#include "platforms/local/launcher_support.h"
+
+namespace mayfly::local {
+namespace {
+
+constexpr std::uint32_t mapped_uid = 100'000, mapped_ids = 65'536;
+// "/b/" + a builder id of up to 63 + "/agent" must fit into a unix socket's 107 bytes.
+constexpr std::size_t max_directory = 107 - 3 - 63 - 6;
+constexpr std::size_t resolv_limit = 64u << 10;
+
+// The same for the same directory, different for another, so that two daemons on one host keep apart.
+std::string cgroup_name(const std::string& directory) {
+  std::uint64_t hash = 14695981039346656037ull;
+  for (unsigned char c : directory) hash = (hash ^ c) * 1099511628211ull;
+  return "/mayfly-" + to_hex(std::string_view(reinterpret_cast<const char*>(&hash), 6));
+}
+
+// A directory that every host has and that hides nothing a launch needs: covered in each builder's own mount namespace.
+std::string choose_place(const std::string& directory, const std::string& runtime) {
+  for (const char* candidate : {"/mnt", "/media", "/srv", "/opt", "/tmp"}) {
+    const std::string below = std::string(candidate) + "/";
+    if (access(candidate, X_OK) == 0 && !directory.starts_with(below) && !runtime.starts_with(below)) return candidate;
+  }
+  return "";
+}
+
+Result<std::string> choose_runtime(const std::string& wanted) {
+  for (const std::string& name :
+       wanted == "auto" ? std::vector<std::string>{"crun", "runc"} : std::vector<std::string>{wanted})
+    if (auto found = os::find_program(name); !found.empty()) return found;
+  return fail(ErrorCode::unsupported,
+              wanted == "auto" ? "neither crun nor runc is installed" : wanted + " is not installed", "platform local",
+              "Install one: apt-get install crun");
+}
+
+Result<void> put_program(const std::string& path, std::string_view bytes) {
+  if (auto there = os::read_file(path, bytes.size()); there && *there == bytes) return {};
+  return os::write_file_atomically(path, bytes, 0755);
+}
+
+Result<os::Fd> listen_at(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return fail(ErrorCode::invalid, "the path is too long for a unix socket (107 bytes)", path,
+                "Choose a shorter state directory");
+  std::memcpy(address.sun_path, path.data(), path.size());
+  os::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket || bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      listen(socket.get(), 8) != 0)
+    return Unexpected(errno_error("cannot listen for the agent", errno, path));
+  return socket;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LocalPlatform>> LocalPlatform::create(LocalOptions options, const Log& log) {
+  std::unique_ptr<LocalPlatform> platform(new LocalPlatform(std::move(options), log));
+  MAYFLY_TRY(platform->set_up());
+  MAYFLY_TRY(platform->launcher());
+  return platform;
+}
+
+Result<void> LocalPlatform::set_up() {
+  const std::string& directory = options_.directory;
+  if (directory.empty() || directory[0] != '/')
+    return fail(ErrorCode::invalid, "the state directory must be an absolute path", directory);
+  if (directory.size() > max_directory)
+    return fail(ErrorCode::invalid, "the path is too long: sockets below it would pass the kernel's limit of 107 bytes",
+                directory,
+                "Choose a state directory at least " + std::to_string(directory.size() - max_directory) +
+                    " characters shorter");
+  for (const char* below : {"/b", "/r", "/l", "/trash"}) MAYFLY_TRY(os::make_directories(directory + below));
+  MAYFLY_TRY(put_program(directory + "/agent", options_.agent_program));
+  MAYFLY_TRY(put_program(directory + "/launcher", launcher_program()));
+  MAYFLY_ASSIGN(const std::string runtime, choose_runtime(options_.runtime));
+  const HostCgroups cgroups = probe_cgroups();
+  setup_.directory = directory;
+  setup_.runtime = runtime;
+  setup_.is_runc = runtime.ends_with("runc");
+  setup_.cgroup_roots = cgroups.roots;
+  setup_.cgroup_v2 = cgroups.v2();
+  setup_.cgroup = cgroups.roots.empty() ? "" : cgroup_name(directory);
+  setup_.hide_unified = !setup_.is_runc && cgroups.layout == HostCgroups::Layout::hybrid;
+  setup_.first_uid = setup_.first_gid = mapped_uid;
+  setup_.ids = mapped_ids;
+  setup_.place = choose_place(directory, runtime);
+  if (setup_.place.empty())
+    return fail(ErrorCode::unsupported, "none of /mnt, /media, /srv, /opt, /tmp can be mounted over", "platform local");
+  limits_problem_ =
+      cgroups.problem.empty() ? "" : "Limits on memory, cpu and processes are not enforced: " + cgroups.problem;
+  if (!limits_problem_.empty()) log_.warning("{}", limits_problem_);
+  place_ = {directory, setup_.cgroup, cgroups.roots};
+  if (setup_.is_runc && !setup_.cgroup_v2 && !setup_.cgroup.empty()) {
+    place_.cgroup_roots.clear();  // runc uses every hierarchy
+    for (const auto& name : names_in("/sys/fs/cgroup")) place_.cgroup_roots.push_back("/sys/fs/cgroup/" + name);
+  }
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  shape_ = {true,
+            mapped_uid,
+            mapped_uid,
+            mapped_ids,
+            !setup_.cgroup.empty(),
+            "",
+            std::min<std::uint64_t>(files.rlim_max, 1u << 20)};
+  if (setup_.is_runc) shape_.cgroups_path = setup_.cgroup + "/@SLOT@";  // the launcher knows the slot
+  return {};
+}
+
+// Started anew if it died: builders that run do not need it.
+Result<std::shared_ptr<LauncherClient>> LocalPlatform::launcher() {
+  const std::lock_guard lock(mutex_);
+  if (launcher_ && launcher_->alive()) return launcher_;
+  if (launcher_) log_.warning("the launcher ended unexpectedly; starting another");
+  launcher_.reset();
+  MAYFLY_ASSIGN(std::unique_ptr<LauncherClient> started,
+                LauncherClient::start(options_.directory + "/launcher", setup_));
+  launcher_ = std::move(started);
+  return launcher_;
+}
+
+PlatformHealth LocalPlatform::health() {
+  PlatformHealth health;
+  const auto space = os::disk_space(options_.directory);
+  if (space && space->free < options_.min_free_disk) {
+    health.accepts_builders = false;
+    health.disk_full = true;
+    health.problem = "the disk of " + options_.directory + " is full: " + format_bytes(space->free) + " free, " +
+                     format_bytes(options_.min_free_disk) + " needed";
+  }
+  return health;
+}
+
+Result<PlatformImage> LocalPlatform::prepare(const std::string& reference, Deadline deadline) {
+  return images_.prepare(reference, deadline);
+}
+
+std::string LocalPlatform::agent_address(const BuilderId& id) const { return place_.directory(id) + "/agent"; }
+
+Result<void> LocalPlatform::launch(const BuilderRequest& request, Deadline deadline) {
+  if (!is_dns_label(request.id)) return fail(ErrorCode::invalid, "a builder's id must be a DNS label", request.id);
+  if (is_alive(place_, request.id)) return {};
+  if (access(place_.directory(request.id).c_str(), F_OK) == 0) MAYFLY_TRY(stop(request.id, deadline));
+  auto launched = launch_anew(request, deadline);
+  if (launched) return launched;
+  // Whatever got done is undone; should even that fail, the directory stays and list() shows it.
+  if (auto removed = stop(request.id, after(seconds(5))); !removed)
+    log_.warning("after a failed launch: {}", removed.error().text());
+  return launched;
+}
+
+LaunchOrder LocalPlatform::order_for(const BuilderRequest& request, std::vector<std::string> layers) const {
+  LaunchOrder order;
+  order.id = request.id;
+  order.directory = place_.directory(request.id);
+  order.lowers = std::move(layers);
+  order.config = container_config(request, shape_);
+  const std::string resolv =
+      request.network == Network::host ? os::read_file("/etc/resolv.conf", resolv_limit).value_or("") : "";
+  order.files = container_files(request, resolv);
+  order.agent = options_.directory + "/agent";
+  order.agent_target = agent::agent_path;
+  order.disk = request.limits.disk;
+  order.memory = request.limits.memory;
+  order.cpu_micros = static_cast<std::int64_t>(request.limits.cpu * 100'000);
+  order.pids = request.limits.pids;
+  order.egress = request.network == Network::egress;
+  return order;
+}
+
+Result<void> LocalPlatform::launch_anew(const BuilderRequest& request, Deadline deadline) {
+  MAYFLY_ASSIGN(auto layers, LocalImages::layers_of(request.image));
+  MAYFLY_ASSIGN(const auto launcher_in_use, launcher());
+  LaunchOrder order = order_for(request, std::move(layers));
+  MAYFLY_TRY(os::make_directories(order.directory));
+  MAYFLY_ASSIGN(const os::Fd socket, listen_at(agent_address(request.id)));
+  auto launched = launcher_in_use->launch(std::move(order), socket.get(), deadline);
+  if (!launched) launcher_in_use->cancel(request.id);
+  return launched;
+}
+
+Result<void> LocalPlatform::stop(const BuilderId& id, Deadline deadline) {
+  if (!is_dns_label(id)) return fail(ErrorCode::invalid, "a builder's id must be a DNS label", id);
+  return remove_builder(place_, id, deadline);
+}
+
+Result<std::vector<SeenBuilder>> LocalPlatform::list(Deadline) {
+  std::vector<SeenBuilder> seen;
+  for (const auto& id : names_in(options_.directory + "/b")) seen.push_back({id, is_alive(place_, id)});
+  return seen;
+}
+
+}  // namespace mayfly::local
