@@ -24,6 +24,7 @@ struct PlatformUnderTest {
   std::function<Result<std::unique_ptr<Platform>>(const std::string& directory, const Log& log)> make;
   // What of the builder is still on the host: one line, empty when nothing.
   std::function<std::string(const std::string& directory, const BuilderId& id)> remains;
+  friend std::ostream& operator<<(std::ostream& out, const PlatformUnderTest& p) { return out << p.name; }
 };
 
 inline std::string platform_test_name(const testing::TestParamInfo<PlatformUnderTest>& info) { return info.param.name; }
@@ -167,7 +168,7 @@ TEST_P(PlatformContract, ANewDaemonFindsItsBuildersAndTheirAgents) {
 
 TEST_P(PlatformContract, WhatOneBuilderWritesNoOtherSees) {
   run(request("four-1"), "echo changed > /image-file; echo x > /workspace/x; echo y > /tmp/y; rm /bin/true");
-  const JobOutcome second = run(request("four-2"), "cat /image-file; ls /workspace; ls /tmp/y; ls /bin/true");
+  const JobOutcome second = run(request("four-2"), "set +e; cat /image-file; ls /workspace; ls /tmp/y; ls /bin/true");
   EXPECT_EQ(second.log.substr(0, 15), "from-the-image\n") << second.log;
   EXPECT_EQ(second.log.find("/workspace/x"), std::string::npos);
   EXPECT_NE(second.log.find("/tmp/y: No such file"), std::string::npos) << second.log;
@@ -194,9 +195,10 @@ TEST_P(PlatformContract, FullWorkspaceIsReportedAsItself) {
 
 TEST_P(PlatformContract, JobsAreConfined) {
   static constexpr const char* script = R"sh(
+set +e
 awk '$2 != 0 {print "mapped"}' /proc/self/uid_map
 awk '/CapBnd|NoNewPrivs/ {print}' /proc/self/status
-wc -c < /proc/kcore
+[ -s /proc/kcore ] || echo kcore-masked
 echo x > /proc/sys/kernel/hostname || echo sys-read-only
 mount -t tmpfs x /tmp 2>/dev/null || echo no-mount
 ls -l /image-file | awk '{print $3}'
@@ -206,7 +208,7 @@ touch /.mayfly/agent 2>/dev/null || echo agent-safe
   EXPECT_NE(outcome.log.find("mapped"), std::string::npos) << outcome.log;
   EXPECT_NE(outcome.log.find("NoNewPrivs:\t1"), std::string::npos) << outcome.log;
   EXPECT_NE(outcome.log.find("CapBnd:\t00000000800405fb"), std::string::npos) << outcome.log;
-  for (const char* line : {"\n0\n", "sys-read-only", "no-mount", "root", "agent-safe"})
+  for (const char* line : {"kcore-masked", "sys-read-only", "no-mount", "root", "agent-safe"})
     EXPECT_NE(outcome.log.find(line), std::string::npos) << line << " is missing in " << outcome.log;
 }
 

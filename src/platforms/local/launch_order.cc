@@ -88,7 +88,8 @@ class Reader {
 
 template <class Visitor, class Setup>
 void visit_setup(Visitor& v, Setup& s) {
-  v(s.directory), v(s.runtime), v(s.is_runc), v(s.cgroup), v(s.cgroup_roots), v(s.cgroup_v2), v(s.hide_unified);
+  v(s.directory), v(s.runtime), v(s.is_runc), v(s.cgroup), v(s.cgroup_roots), v(s.all_cgroup_roots), v(s.cgroup_v2),
+      v(s.hide_unified);
   v(s.rootless), v(s.first_uid), v(s.first_gid), v(s.ids), v(s.place);
 }
 template <class Visitor, class Order>

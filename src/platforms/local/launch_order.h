@@ -18,6 +18,8 @@ struct LauncherSetup {
   bool is_runc = false;
   std::string cgroup;  // cgroup path below each hierarchy's root under which builders live; empty: no limits
   std::vector<std::string> cgroup_roots;  // memory, cpu and pids hierarchies (v1), or the one of v2
+  std::vector<std::string>
+      all_cgroup_roots;  // every mounted hierarchy: runc uses them all, and leaves its groups there
   bool cgroup_v2 = false;
   bool hide_unified = false;  // crun refuses hybrid hosts unless it cannot see /sys/fs/cgroup/unified
   bool rootless = false;

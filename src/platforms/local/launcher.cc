@@ -109,7 +109,7 @@ void Launcher::remove_unowned_cgroups() {
 }
 
 void Launcher::remove_slot_cgroup(const std::string& name) {
-  for (const auto& root : setup_.cgroup_roots) kill_and_remove_cgroup(slot_cgroup(setup_, root, name), 2000);
+  for (const auto& root : setup_.all_cgroup_roots) kill_and_remove_cgroup(slot_cgroup(setup_, root, name), 2000);
 }
 
 void Launcher::fill_slots() {
@@ -298,7 +298,7 @@ void Launcher::finish() {
     waitpid(slot.pid, nullptr, 0);
     remove_slot_cgroup(slot.name);
   }
-  for (const auto& root : setup_.cgroup_roots)
+  for (const auto& root : setup_.all_cgroup_roots)
     if (!setup_.cgroup.empty()) rmdir((root + setup_.cgroup).c_str());  // succeeds once no builder is left
 }
 

@@ -105,11 +105,12 @@ Result<void> LocalPlatform::set_up() {
   limits_problem_ =
       cgroups.problem.empty() ? "" : "Limits on memory, cpu and processes are not enforced: " + cgroups.problem;
   if (!limits_problem_.empty()) log_.warning("{}", limits_problem_);
-  place_ = {directory, setup_.cgroup, cgroups.roots};
+  setup_.all_cgroup_roots = cgroups.roots;
   if (setup_.is_runc && !setup_.cgroup_v2 && !setup_.cgroup.empty()) {
-    place_.cgroup_roots.clear();  // runc uses every hierarchy
-    for (const auto& name : names_in("/sys/fs/cgroup")) place_.cgroup_roots.push_back("/sys/fs/cgroup/" + name);
+    setup_.all_cgroup_roots.clear();
+    for (const auto& name : names_in("/sys/fs/cgroup")) setup_.all_cgroup_roots.push_back("/sys/fs/cgroup/" + name);
   }
+  place_ = {directory, setup_.cgroup, setup_.all_cgroup_roots};
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
   shape_ = {true,
