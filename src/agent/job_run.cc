@@ -98,7 +98,7 @@ void JobRun::cancel(std::string why, Instant now) {
       return worker_->kill();
     case Phase::draining:
     case Phase::recording:
-      return pump_.give_up();  // do not wait for a full disk any longer
+      return pump_.give_up();  // the job keeps its own end, but does not wait for a full disk any longer
     case Phase::idle:
     case Phase::done:
       return;
@@ -143,6 +143,8 @@ void JobRun::process_ended(int status, Instant now) {
 
 void JobRun::tick(Instant now, bool alone) {
   pump_.tick(now);
+  // Who cancels does not wait for room on the host's disk, but for the end.
+  if (stopped_.cause == JobCause::cancelled && phase_ != Phase::running) pump_.give_up();
   switch (phase_) {
     case Phase::unpacking:
     case Phase::packing:

@@ -14,8 +14,10 @@ std::string reference(const std::vector<std::string>& patterns, const std::strin
     std::size_t longest = 0;
     for (const auto& p : patterns)
       if (text.compare(i, p.size(), p) == 0) longest = std::max(longest, p.size());
-    if (longest == 0) out += text[i++];
-    else out += "***", i += longest;
+    if (longest == 0)
+      out += text[i++];
+    else
+      out += "***", i += longest;
   }
   return out;
 }
@@ -36,7 +38,8 @@ TEST(Mask, AnyCutsGiveWhatTheWholeGives) {
   std::mt19937 random(20261122);
   auto text = [&](std::size_t most) {
     std::string s;
-    for (std::size_t n = 1 + random() % most; n > 0; --n) s += static_cast<char>('a' + random() % 2);  // two letters: much overlap
+    for (std::size_t n = 1 + random() % most; n > 0; --n)
+      s += static_cast<char>('a' + random() % 2);  // two letters: much overlap
     return s;
   };
   for (int i = 0; i < 20000; ++i) {

@@ -119,7 +119,8 @@ TEST(FrameBuffer, ALengthBeyondTheLimitIsAnError) {
 }
 
 TEST(Settings, ReadsFlagsAndRefusesOthers) {
-  const char* good[] = {agent_path, listen_fd_flag, "3", oom_fd_flag, "4", orphan_grace_flag, "250", hostname_flag, "general-1"};
+  const char* good[] = {agent_path,        listen_fd_flag, "3",           oom_fd_flag, "4",
+                        orphan_grace_flag, "250",          hostname_flag, "general-1"};
   auto s = parse_settings(9, good).value();
   EXPECT_EQ(s.listen_fd, 3);
   EXPECT_EQ(s.oom_fd, 4);

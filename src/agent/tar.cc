@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <vector>
@@ -26,9 +27,14 @@ using Entry = std::unique_ptr<archive_entry, decltype(&archive_entry_free)>;
 
 Unexpected archive_failure(std::string what, archive* a) {
   int number = archive_errno(a);
-  const char* text = archive_error_string(a);
+  const char* said = archive_error_string(a);
+  std::string text = said != nullptr ? said : "unknown reason";
+  // libarchive often keeps the cause to itself: "Write failed".
+  if (const char* cause = number > 0 ? std::strerror(number) : "";
+      text.find(cause) == std::string::npos && number != EILSEQ)
+    text += std::string(": ") + cause;
   auto code = number == ENOSPC ? ErrorCode::exhausted : ErrorCode::invalid;
-  return fail(code, std::move(what) + ": " + (text != nullptr ? text : "unknown reason"));
+  return fail(code, std::move(what) + ": " + text);
 }
 
 std::string name_of(archive_entry* e) {
@@ -44,7 +50,8 @@ Result<void> copy_data(archive* from, archive* to, const std::string& name) {
     int r = archive_read_data_block(from, &data, &size, &offset);
     if (r == ARCHIVE_EOF) return {};
     if (r < ARCHIVE_WARN) return archive_failure("cannot read '" + name + "' from the archive", from);
-    if (archive_write_data_block(to, data, size, offset) < ARCHIVE_WARN)
+    // A full disk is but a warning to libarchive.
+    if (archive_write_data_block(to, data, size, offset) < ARCHIVE_OK)
       return archive_failure("cannot write '" + name + "'", to);
   }
 }
@@ -134,7 +141,7 @@ class Packer {
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return Unexpected(errno_error("cannot read", errno, path));
       if (n == 0) return {};
-      if (archive_write_data(to_, buffer_.data(), static_cast<std::size_t>(n)) < 0)
+      if (archive_write_data(to_, buffer_.data(), static_cast<std::size_t>(n)) != n)
         return archive_failure("cannot pack '" + path + "'", to_);
     }
   }
@@ -173,9 +180,9 @@ Result<void> unpack_tar(int fd, const std::string& directory) {
 Result<void> pack_tar(const std::string& directory, int fd) {
   if (::chdir(directory.c_str()) != 0) return Unexpected(errno_error("cannot enter the directory", errno, directory));
   Writer to(archive_write_new(), &archive_write_free);
-  archive_write_set_format_pax_restricted(to.get());
-  // Names are bytes: without this the C locale could not carry those beyond ASCII.
-  archive_write_set_format_option(to.get(), "pax", "hdrcharset", "BINARY");
+  // GNU's format takes names as bytes and of any length. libarchive's pax would convert names beyond ASCII, which the C
+  // locale (the only one here) cannot, or mark each entry as binary: 1 KiB each, and GNU tar warns at every one.
+  archive_write_set_format_gnutar(to.get());
   archive_write_set_bytes_per_block(to.get(), static_cast<int>(block));
   archive_write_set_bytes_in_last_block(to.get(), 512);
   if (archive_write_open_fd(to.get(), fd) != ARCHIVE_OK) return archive_failure("cannot write the archive", to.get());

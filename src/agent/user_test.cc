@@ -12,7 +12,8 @@ constexpr const char* passwd =
     "odd:x:minus:1::/:/bin/sh\n"
     "builder:x:1000:1001:Builder:/home/builder:/bin/sh\n"
     "homeless:x:1002:1002:::\n";
-constexpr const char* group = "root:x:0:\nbuilder:x:1001:\ndocker:x:999:other,builder\nwheel:x:10:build,builders\nlast:x:50:builder";
+constexpr const char* group =
+    "root:x:0:\nbuilder:x:1001:\ndocker:x:999:other,builder\nwheel:x:10:build,builders\nlast:x:50:builder";
 
 TEST(User, EmptyIsRoot) {
   auto u = resolve_user("", passwd, group).value();
