@@ -26,6 +26,7 @@ class StoreUnderTest {
 struct StoreMaker {
   std::function<std::unique_ptr<StoreUnderTest>()> make;
 };
+inline void PrintTo(const StoreMaker&, std::ostream* out) { *out << "a store"; }
 
 inline std::vector<JobId> ids(const std::vector<Job>& jobs) {
   std::vector<JobId> out;

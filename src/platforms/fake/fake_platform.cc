@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
+
 namespace mayfly {
 namespace {
 
@@ -36,6 +38,7 @@ Result<PlatformImage> FakePlatform::prepare(const std::string& reference, Deadli
 }
 
 Result<void> FakePlatform::launch(const BuilderRequest& request, Deadline deadline) {
+  if (!is_dns_label(request.id)) return fail(ErrorCode::invalid, "a builder's id must be a host name", request.id);
   {
     std::scoped_lock lock(mutex_);
     if (launch_error_) return Unexpected(*launch_error_);
