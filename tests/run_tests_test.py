@@ -37,6 +37,7 @@ CASES = {
     "tap: a skipped case": ("tap", "echo 'ok 1 - a # SKIP no root'; echo 1..1", 0, 0, 1),
     "tap: stops half way": ("tap", "echo 'ok 1 - a'; exit 0", 1, 1, 0),
     "tap: fewer than planned": ("tap", "echo 1..2; echo 'ok 1 - a'", 1, 1, 0),
+    "gtest: not built": ("gtest", None, 0, 1, 0),
     "tap: all pass, exits with an error": ("tap", "echo 'ok 1 - a'; echo 1..1; exit 3", 1, 1, 0),
 }
 
@@ -46,8 +47,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, (reader, body, *expected)) in enumerate(CASES.items(), 1):
             program = Path(folder, f"p{number}")
-            program.write_text("#!/bin/sh\n" + body + "\n")
-            program.chmod(0o755)
+            if body is not None:
+                program.write_text("#!/bin/sh\n" + body + "\n")
+                program.chmod(0o755)
             run = run_tests.run_gtest if reader == "gtest" else run_tests.run_tap
             o = run("p", [str(program)], 1, dict(os.environ))
             got = [o.passed, len(o.failed), len(o.skipped)]
