@@ -36,11 +36,9 @@ json::array mounts(Network network) {
   return all;
 }
 
-// Docker's default set without NET_RAW (forging packets), MKNOD and AUDIT_WRITE.
 json::object capabilities() {
-  const json::array set =
-      strings({"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
-               "CAP_SETPCAP", "CAP_SETFCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT"});
+  json::array set;
+  for (const char* name : job_capabilities) set.emplace_back(name);
   return {{"bounding", set}, {"effective", set}, {"permitted", set}};
 }
 

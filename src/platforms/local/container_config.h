@@ -1,5 +1,6 @@
 #pragma once
 // What the OCI runtime is told about a builder (config.json), and the files that are made for it. Pure.
+#include <array>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -16,6 +17,11 @@ struct ContainerShape {
   std::string cgroups_path;  // for runc, which moves its own child; empty: the container stays where it is started
   std::uint64_t open_files = 1024;  // never more than the host's: without CAP_SYS_RESOURCE nobody may raise it
 };
+
+// What a job may have at most: Docker's default set without NET_RAW (forging packets), MKNOD and AUDIT_WRITE.
+inline constexpr std::array job_capabilities = {"CAP_CHOWN",   "CAP_DAC_OVERRIDE",     "CAP_FOWNER",    "CAP_FSETID",
+                                                "CAP_KILL",    "CAP_SETGID",           "CAP_SETUID",    "CAP_SETPCAP",
+                                                "CAP_SETFCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT"};
 
 std::string container_config(const BuilderRequest& request, const ContainerShape& shape);
 

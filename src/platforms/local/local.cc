@@ -19,8 +19,6 @@ namespace mayfly::local {
 namespace {
 
 constexpr std::uint32_t mapped_uid = 100'000, mapped_ids = 65'536;
-// "/b/" + a builder id of up to 63 + "/agent" must fit into a unix socket's 107 bytes.
-constexpr std::size_t max_directory = 107 - 3 - 63 - 6;
 constexpr std::size_t resolv_limit = 64u << 10;
 
 // The same for the same directory, different for another, so that two daemons on one host keep apart.

@@ -13,6 +13,9 @@
 
 namespace mayfly::local {
 
+// "/b/" + a builder id of up to 63 + "/agent" must fit into a unix socket's 107 bytes.
+inline constexpr std::size_t max_directory = 107 - 3 - 63 - 6;
+
 struct LocalOptions {
   std::string directory;                  // StatePaths::platform("local"); made if missing
   std::string agent_program;              // the bytes of the static agent
