@@ -69,7 +69,7 @@ void Reader::block(const YamlNode& node, const Block& b) {
   } else {
     std::set<std::string> meant;  // named by suggestions: need not be called missing as well
     for (const auto& e : node.entries) {
-      const auto& keys = config_keys();
+      const auto keys = config_keys();
       auto key = std::find_if(keys.begin(), keys.end(),
                               [&](const ConfigKey& k) { return k.in == b.section && k.name == e.key; });
       if (key == keys.end())
@@ -178,7 +178,7 @@ void Reader::missing(const YamlNode& node, const Block& b, const std::set<std::s
       continue;
     }
     ++given;
-    for (auto need : key.needs)
+    for (const auto& need : config_words(key.needs))
       if (node.find(need) == nullptr)
         problem(e->at, fmt::format("'{}' needs '{}' beside it in {}", key.name, need, b.title));
   }

@@ -33,12 +33,15 @@ json::value reference_to(ConfigSection section) {
   return json::object{{"$ref", fmt::format("#/$defs/{}", config_section(section).id)}};
 }
 
-json::array texts(const std::vector<std::string_view>& from) { return json::array(from.begin(), from.end()); }
+json::array texts(std::string_view list) {
+  auto words = config_words(list);
+  return json::array(words.begin(), words.end());
+}
 
 json::object choice(const ConfigKey& key) {
   if (!key.block) return {{"enum", texts(key.choices)}};
   json::object properties;
-  for (auto name : key.choices)
+  for (const auto& name : config_words(key.choices))
     properties[name] = json::object{{"type", json::array{"object", "null"}}, {"maxProperties", 0}};
   json::object block{{"type", "object"},
                      {"properties", properties},
@@ -167,7 +170,7 @@ std::string type_words(const ConfigKey& key) {
       return "duration";
     case K::choice: {
       std::string out;
-      for (auto c : key.choices) out += fmt::format("{}`{}`", out.empty() ? "" : ", ", c);
+      for (const auto& c : config_words(key.choices)) out += fmt::format("{}`{}`", out.empty() ? "" : ", ", c);
       return out;
     }
     case K::names:

@@ -61,307 +61,144 @@ constexpr ConfigShape address_shape{is_address, "^(\\[[0-9A-Za-z.:-]+\\]|[0-9A-Z
                                     "HOST:PORT with a port from 1 to 65535"};
 constexpr ConfigShape image_shape{is_image, "^\\S{1,1000}$", "a reference without spaces"};
 
-std::vector<ConfigKey> top_keys() {
-  return {
-      {S::top,
-       "pools",
-       K::sections,
-       "",
-       "",
-       "",
-       "The pools by name. At least one. A pool's name begins the ids of its builders, which are their hostnames.",
-       "",
-       nullptr,
-       true,
-       S::pool,
-       {},
-       {},
-       false,
-       &pool_shape},
-      {S::top,
-       "images",
-       K::sections,
-       "",
-       "",
-       "",
-       "Images that Mayfly builds from recipes, by name.",
-       "",
-       nullptr,
-       false,
-       S::image,
-       {},
-       {},
-       false,
-       &name_shape},
-      {S::top,
-       "secrets",
-       K::sections,
-       "",
-       "",
-       "",
-       "Where the values of secrets come from, by name. The values themselves are never in this file.",
-       "",
-       nullptr,
-       false,
-       S::secret,
-       {},
-       {},
-       false,
-       &secret_shape},
-      {S::top, "server", K::section, "", "", "",
-       "The API over TCP. Without it the daemon listens on the unix socket in its state directory only.", "", nullptr,
-       false, S::server},
-      {S::top, "keep_jobs", K::duration, "30d", "1m", "3650d", "How long ended jobs and their logs are kept.", "7d",
-       [](T t, V v) { t.config->keep_jobs = v.duration; }},
-  };
-}
+// clang-format off: a row is read as a whole
+constexpr ConfigKey keys[] = {
+    // The top level.
+    {.in = S::top, .name = "pools", .kind = K::sections, .required = true, .shape = &pool_shape, .child = S::pool,
+     .doc = "The pools by name. At least one. A pool's name begins the ids of its builders, which are their hostnames."},
+    {.in = S::top, .name = "images", .kind = K::sections, .shape = &name_shape, .child = S::image,
+     .doc = "Images that Mayfly builds from recipes, by name."},
+    {.in = S::top, .name = "secrets", .kind = K::sections, .shape = &secret_shape, .child = S::secret,
+     .doc = "Where the values of secrets come from, by name. The values themselves are never in this file."},
+    {.in = S::top, .name = "server", .kind = K::section, .child = S::server,
+     .doc = "The API over TCP. Without it the daemon listens on the unix socket in its state directory only."},
+    {.in = S::top, .name = "keep_jobs", .kind = K::duration, .fallback = "30d", .min = "1m", .max = "3650d", .example = "7d",
+     .doc = "How long ended jobs and their logs are kept.",
+     .store = [](T t, V v) { t.config->keep_jobs = v.duration; }},
 
-std::vector<ConfigKey> image_keys() {
-  return {
-      {S::image, "recipe", K::path, "", "", "", "The folder with the Dockerfile; relative to this file.",
-       "images/general", [](T t, V v) { t.image->recipe = v.text; }, true},
-      {S::image,
-       "args",
-       K::texts,
-       "",
-       "",
-       "",
-       "Build arguments: values for the Dockerfile's ARG lines.",
-       "{BASE: docker.io/library/debian:bookworm-slim}",
-       [](T t, V v) { t.image->args = v.texts; },
-       false,
-       S::top,
-       {},
-       {},
-       false,
-       &variable_shape},
-      {S::image, "try", K::later, "", "", "", "", ""},
-      {S::image, "approvals", K::later, "", "", "", "", ""},
-      {S::image, "rebuild", K::later, "", "", "", "", ""},
-      {S::image, "publish", K::later, "", "", "", "", ""},
-  };
-}
+    // An image.
+    {.in = S::image, .name = "recipe", .kind = K::path, .required = true, .example = "images/general",
+     .doc = "The folder with the Dockerfile; relative to this file.",
+     .store = [](T t, V v) { t.image->recipe = v.text; }},
+    {.in = S::image, .name = "args", .kind = K::texts, .shape = &variable_shape,
+     .example = "{BASE: docker.io/library/debian:bookworm-slim}",
+     .doc = "Build arguments: values for the Dockerfile's ARG lines.",
+     .store = [](T t, V v) { t.image->args = v.texts; }},
+    {.in = S::image, .name = "try", .kind = K::later},
+    {.in = S::image, .name = "approvals", .kind = K::later},
+    {.in = S::image, .name = "rebuild", .kind = K::later},
+    {.in = S::image, .name = "publish", .kind = K::later},
 
-std::vector<ConfigKey> pool_keys() {
-  return {
-      {S::pool,
-       "image",
-       K::text,
-       "",
-       "",
-       "",
-       "What its builders are made from: a name under `images:`, or a reference: `docker://HOST/NAME:TAG`, "
-       "`oci:FOLDER`, `docker-archive:FILE`, or the name of an image in containers-storage, such as "
-       "`localhost/general:1`.",
-       "general",
-       [](T t, V v) { t.pool->image = v.text; },
-       true,
-       S::top,
-       {},
-       {},
-       false,
-       &image_shape},
-      {S::pool,
-       "ci",
-       K::choice,
-       "builtin",
-       "",
-       "",
-       "Where its jobs come from. `builtin` is Mayfly's own queue (`mayfly run`). `{builtin: {}}` means the same.",
-       "builtin",
-       [](T t, V v) { t.pool->ci = v.text; },
-       false,
-       S::top,
-       {"builtin"},
-       {"azure-devops", "github", "gitlab", "buildkite", "jenkins", "buildbot"},
-       true},
-      {S::pool,
-       "platform",
-       K::choice,
-       "local",
-       "",
-       "",
-       "Where its builders live. `local` is this machine.",
-       "local",
-       [](T t, V v) { t.pool->platform = v.text; },
-       false,
-       S::top,
-       {"local"},
-       {"docker", "kubernetes", "ecs"},
-       true},
-      {S::pool,
-       "network",
-       K::choice,
-       "egress",
-       "",
-       "",
-       "`none`: loopback only. `egress`: outgoing connections only, with no way to this machine's loopback nor to "
-       "other builders. `host`: this machine's own network; it gives up isolation and is recorded in the ledger.",
-       "none",
-       [](T t, V v) { t.pool->network = network_from(v.text).value_or(Network::none); },
-       false,
-       S::top,
-       {"none", "egress", "host"}},
-      {S::pool,
-       "secrets",
-       K::names,
-       "",
-       "",
-       "",
-       "Names under `secrets:` that jobs of this pool may ask for.",
-       "[npm-token]",
-       [](T t, V v) { t.pool->secrets = v.names; },
-       false,
-       S::top,
-       {},
-       {},
-       false,
-       &secret_shape},
-      {S::pool, "builders", K::section, "", "", "", "How many builders, and what each may use.", "", nullptr, false,
-       S::builders},
-      {S::pool, "schedule", K::later, "", "", "", "", ""},
-  };
-}
+    // A pool.
+    {.in = S::pool, .name = "image", .kind = K::text, .required = true, .shape = &image_shape, .example = "general",
+     .doc = "What its builders are made from: a name under `images:`, or a reference: `docker://HOST/NAME:TAG`, "
+            "`oci:FOLDER`, `docker-archive:FILE`, or the name of an image in containers-storage, such as "
+            "`localhost/general:1`.",
+     .store = [](T t, V v) { t.pool->image = v.text; }},
+    {.in = S::pool, .name = "ci", .kind = K::choice, .fallback = "builtin", .choices = "builtin",
+     .later_choices = "azure-devops github gitlab buildkite jenkins buildbot", .block = true, .example = "builtin",
+     .doc = "Where its jobs come from. `builtin` is Mayfly's own queue (`mayfly run`). `{builtin: {}}` means the same.",
+     .store = [](T t, V v) { t.pool->ci = v.text; }},
+    {.in = S::pool, .name = "platform", .kind = K::choice, .fallback = "local", .choices = "local",
+     .later_choices = "docker kubernetes ecs", .block = true, .example = "local",
+     .doc = "Where its builders live. `local` is this machine.",
+     .store = [](T t, V v) { t.pool->platform = v.text; }},
+    {.in = S::pool, .name = "network", .kind = K::choice, .fallback = "egress", .choices = "none egress host", .example = "none",
+     .doc = "`none`: loopback only. `egress`: outgoing connections only, with no way to this machine's loopback nor to "
+            "other builders. `host`: this machine's own network; it gives up isolation and is recorded in the ledger.",
+     .store = [](T t, V v) { t.pool->network = network_from(v.text).value_or(Network::none); }},
+    {.in = S::pool, .name = "secrets", .kind = K::names, .shape = &secret_shape, .example = "[npm-token]",
+     .doc = "Names under `secrets:` that jobs of this pool may ask for.",
+     .store = [](T t, V v) { t.pool->secrets = v.names; }},
+    {.in = S::pool, .name = "builders", .kind = K::section, .child = S::builders,
+     .doc = "How many builders, and what each may use."},
+    {.in = S::pool, .name = "schedule", .kind = K::later},
 
-std::vector<ConfigKey> builder_keys() {
-  return {
-      {S::builders, "warm", K::integer, "0", "0", "10000",
-       "Builders kept ready ahead of jobs. Each takes one job and is replaced. At most `max`.", "2",
-       [](T t, V v) { t.pool->warm = static_cast<int>(v.integer); }},
-      {S::builders, "max", K::integer, "10", "1", "100000", "Builders that exist at once, at most.", "20",
-       [](T t, V v) { t.pool->max = static_cast<int>(v.integer); }},
-      {S::builders, "cpu", K::number, "", "0.01", "4096", "Cores. Not limited when not given.", "2",
-       [](T t, V v) { t.pool->limits.cpu = v.number; }},
-      {S::builders, "memory", K::size, "4GiB", "16MiB", "64TiB", "Memory, with the workspace in it.", "8GiB",
-       [](T t, V v) { t.pool->limits.memory = v.integer; }},
-      {S::builders, "disk", K::size, "", "1MiB", "64TiB",
-       "The workspace: everything that a job writes. It lives in memory, so it is at most `memory`. "
-       "Half of `memory` when not given.",
-       "2GiB", [](T t, V v) { t.pool->limits.disk = v.integer; }},
-      {S::builders, "pids", K::integer, "4096", "16", "4194304", "Processes and threads at once.", "512",
-       [](T t, V v) { t.pool->limits.pids = static_cast<int>(v.integer); }},
-      {S::builders, "timeout", K::duration, "1h", "1s", "30d",
-       "How long a job may run. A job may ask for less, never for more.", "20m",
-       [](T t, V v) { t.pool->limits.timeout = v.duration; }},
-      {S::builders, "grace", K::duration, "10s", "100ms", "1h", "Between SIGTERM and SIGKILL, when a job is stopped.",
-       "30s", [](T t, V v) { t.pool->limits.grace = v.duration; }},
-      {S::builders, "log", K::size, "1GiB", "1KiB", "1TiB",
-       "How much of a job's output is kept. The rest is dropped, and the log says so.", "100MiB",
-       [](T t, V v) { t.pool->limits.log = v.integer; }},
-  };
-}
+    // A pool's builders.
+    {.in = S::builders, .name = "warm", .kind = K::integer, .fallback = "0", .min = "0", .max = "10000", .example = "2",
+     .doc = "Builders kept ready ahead of jobs. Each takes one job and is replaced. At most `max`.",
+     .store = [](T t, V v) { t.pool->warm = static_cast<int>(v.integer); }},
+    {.in = S::builders, .name = "max", .kind = K::integer, .fallback = "10", .min = "1", .max = "100000", .example = "20",
+     .doc = "Builders that exist at once, at most.",
+     .store = [](T t, V v) { t.pool->max = static_cast<int>(v.integer); }},
+    {.in = S::builders, .name = "cpu", .kind = K::number, .min = "0.01", .max = "4096", .example = "2",
+     .doc = "Cores. Not limited when not given.",
+     .store = [](T t, V v) { t.pool->limits.cpu = v.number; }},
+    {.in = S::builders, .name = "memory", .kind = K::size, .fallback = "4GiB", .min = "16MiB", .max = "64TiB", .example = "8GiB",
+     .doc = "Memory, with the workspace in it.",
+     .store = [](T t, V v) { t.pool->limits.memory = v.integer; }},
+    {.in = S::builders, .name = "disk", .kind = K::size, .min = "1MiB", .max = "64TiB", .example = "2GiB",
+     .doc = "The workspace: everything that a job writes. It lives in memory, so it is at most `memory`. Half of `memory` "
+            "when not given.",
+     .store = [](T t, V v) { t.pool->limits.disk = v.integer; }},
+    {.in = S::builders, .name = "pids", .kind = K::integer, .fallback = "4096", .min = "16", .max = "4194304", .example = "512",
+     .doc = "Processes and threads at once.",
+     .store = [](T t, V v) { t.pool->limits.pids = static_cast<int>(v.integer); }},
+    {.in = S::builders, .name = "timeout", .kind = K::duration, .fallback = "1h", .min = "1s", .max = "30d", .example = "20m",
+     .doc = "How long a job may run. A job may ask for less, never for more.",
+     .store = [](T t, V v) { t.pool->limits.timeout = v.duration; }},
+    {.in = S::builders, .name = "grace", .kind = K::duration, .fallback = "10s", .min = "100ms", .max = "1h", .example = "30s",
+     .doc = "Between SIGTERM and SIGKILL, when a job is stopped.",
+     .store = [](T t, V v) { t.pool->limits.grace = v.duration; }},
+    {.in = S::builders, .name = "log", .kind = K::size, .fallback = "1GiB", .min = "1KiB", .max = "1TiB", .example = "100MiB",
+     .doc = "How much of a job's output is kept. The rest is dropped, and the log says so.",
+     .store = [](T t, V v) { t.pool->limits.log = v.integer; }},
 
-std::vector<ConfigKey> other_keys() {
-  return {
-      {S::secret,
-       "env",
-       K::text,
-       "",
-       "",
-       "",
-       "The daemon's environment variable that holds the value.",
-       "NPM_TOKEN",
-       [](T t, V v) { t.secret->env = v.text; },
-       false,
-       S::top,
-       {},
-       {},
-       false,
-       &variable_shape},
-      {S::secret, "file", K::path, "", "", "",
-       "The file that holds the value; relative to this file. Only its owner may be allowed to read it (chmod 600). "
-       "One newline at its end is dropped.",
-       "secrets/npm-token", [](T t, V v) { t.secret->file = v.text; }},
-      {S::server,
-       "listen",
-       K::text,
-       "",
-       "",
-       "",
-       "Where to listen.",
-       "0.0.0.0:8443",
-       [](T t, V v) { t.config->server.listen = v.text; },
-       false,
-       S::top,
-       {},
-       {},
-       false,
-       &address_shape,
-       {"tls", "tokens"}},
-      {S::server,
-       "tls",
-       K::section,
-       "",
-       "",
-       "",
-       "The server's certificate.",
-       "",
-       nullptr,
-       false,
-       S::tls,
-       {},
-       {},
-       false,
-       nullptr,
-       {"listen"}},
-      {S::server,
-       "tokens",
-       K::path,
-       "",
-       "",
-       "",
-       "The file of bearer tokens: lines of `NAME SHA256-HEX-OF-TOKEN`; relative to this file.",
-       "tokens",
-       [](T t, V v) { t.config->server.tokens = v.text; },
-       false,
-       S::top,
-       {},
-       {},
-       false,
-       nullptr,
-       {"listen"}},
-      {S::tls, "certificate", K::path, "", "", "",
-       "PEM file with the certificate and those that signed it; relative to this file.", "tls/server.pem",
-       [](T t, V v) { t.config->server.tls_certificate = v.text; }, true},
-      {S::tls, "key", K::path, "", "", "", "PEM file with its private key; relative to this file.", "tls/server.key",
-       [](T t, V v) { t.config->server.tls_key = v.text; }, true},
-  };
-}
+    // A secret.
+    {.in = S::secret, .name = "env", .kind = K::text, .shape = &variable_shape, .example = "NPM_TOKEN",
+     .doc = "The daemon's environment variable that holds the value.",
+     .store = [](T t, V v) { t.secret->env = v.text; }},
+    {.in = S::secret, .name = "file", .kind = K::path, .example = "secrets/npm-token",
+     .doc = "The file that holds the value; relative to this file. Only its owner may be allowed to read it (chmod 600). "
+            "One newline at its end is dropped.",
+     .store = [](T t, V v) { t.secret->file = v.text; }},
+
+    // The server.
+    {.in = S::server, .name = "listen", .kind = K::text, .shape = &address_shape, .needs = "tls tokens", .example = "0.0.0.0:8443",
+     .doc = "Where to listen.",
+     .store = [](T t, V v) { t.config->server.listen = v.text; }},
+    {.in = S::server, .name = "tls", .kind = K::section, .child = S::tls, .needs = "listen", .doc = "The server's certificate."},
+    {.in = S::server, .name = "tokens", .kind = K::path, .needs = "listen", .example = "tokens",
+     .doc = "The file of bearer tokens: lines of `NAME SHA256-HEX-OF-TOKEN`; relative to this file.",
+     .store = [](T t, V v) { t.config->server.tokens = v.text; }},
+    {.in = S::tls, .name = "certificate", .kind = K::path, .required = true, .example = "tls/server.pem",
+     .doc = "PEM file with the certificate and those that signed it; relative to this file.",
+     .store = [](T t, V v) { t.config->server.tls_certificate = v.text; }},
+    {.in = S::tls, .name = "key", .kind = K::path, .required = true, .example = "tls/server.key",
+     .doc = "PEM file with its private key; relative to this file.",
+     .store = [](T t, V v) { t.config->server.tls_key = v.text; }},
+};
+// clang-format on
+
+constexpr ConfigSectionInfo sections[] = {
+    {S::top, "top", "the top level", "(top level)", "The file as a whole."},
+    {S::pool, "pool", "pool", "pools.NAME", "Builders of one kind."},
+    {S::builders, "builders", "builders", "pools.NAME.builders",
+     "How many builders a pool has, and what each may use."},
+    {S::image, "image", "image", "images.NAME",
+     "An image that Mayfly builds from its recipe, when the recipe has changed."},
+    {S::secret, "secret", "secret", "secrets.NAME",
+     "Where one secret's value comes from: exactly one of these keys. It is read anew each time a job needs it, so a "
+     "changed file needs no restart.",
+     true},
+    {S::server, "server", "server", "server", "The API over TCP, with TLS and bearer tokens."},
+    {S::tls, "tls", "tls", "server.tls", "Both keys belong together."},
+};
 
 }  // namespace
 
-const std::vector<ConfigKey>& config_keys() {
-  static const std::vector<ConfigKey> keys = [] {
-    std::vector<ConfigKey> all;
-    for (auto* part : {top_keys, image_keys, pool_keys, builder_keys, other_keys})
-      for (auto& key : part()) all.push_back(std::move(key));
-    return all;
-  }();
-  return keys;
-}
-
-const std::vector<ConfigSectionInfo>& config_sections() {
-  static const std::vector<ConfigSectionInfo> sections{
-      {S::top, "top", "the top level", "(top level)", "The file as a whole."},
-      {S::pool, "pool", "pool", "pools.NAME", "Builders of one kind."},
-      {S::builders, "builders", "builders", "pools.NAME.builders",
-       "How many builders a pool has, and what each may use."},
-      {S::image, "image", "image", "images.NAME",
-       "An image that Mayfly builds from its recipe, when the recipe has changed."},
-      {S::secret, "secret", "secret", "secrets.NAME",
-       "Where one secret's value comes from: exactly one of these keys. It is read anew each time a job needs "
-       "it, so a changed value needs no restart.",
-       true},
-      {S::server, "server", "server", "server", "The API over TCP, with TLS and bearer tokens."},
-      {S::tls, "tls", "tls", "server.tls", "Both keys belong together."}};
-  return sections;
-}
+std::span<const ConfigKey> config_keys() { return keys; }
+std::span<const ConfigSectionInfo> config_sections() { return sections; }
 
 const ConfigSectionInfo& config_section(ConfigSection section) {
-  for (const auto& info : config_sections())
-    if (info.section == section) return info;
-  MAYFLY_CHECK(!"a section without a row");
-  return config_sections().front();
+  const auto* info =
+      std::find_if(std::begin(sections), std::end(sections), [&](const auto& s) { return s.section == section; });
+  MAYFLY_CHECK(info != std::end(sections));
+  return *info;
+}
+
+std::vector<std::string> config_words(std::string_view list) {
+  return list.empty() ? std::vector<std::string>() : split(list, ' ');
 }
 
 double config_bound(ConfigKind kind, std::string_view text) {

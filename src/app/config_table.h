@@ -3,6 +3,7 @@
 // docs/configuration.md, and knows the names to suggest. A new key is one row here (and a member in model/pool.h).
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,7 @@ enum class ConfigKind {
   number,
   size,  // bytes
   duration,
-  choice,    // one of `choices`; as `name` or, where `block` is set, also as `{name: {}}`
+  choice,    // one of `choices`
   names,     // a list of names
   texts,     // a map from names to text
   section,   // a block of the keys of `child`
@@ -55,20 +56,21 @@ struct ConfigShape {
 };
 
 struct ConfigKey {
-  ConfigSection in;
-  std::string_view name;
-  ConfigKind kind;
-  std::string_view fallback;  // the default, as it would be written
-  std::string_view min, max;  // as they would be written
-  std::string_view doc;
-  std::string_view example;
-  void (*store)(const ConfigTarget&, const ConfigValue&) = nullptr;
+  ConfigSection in = ConfigSection::top;
+  std::string_view name = {};
+  ConfigKind kind = ConfigKind::text;
   bool required = false;
+  std::string_view fallback = {};       // the default, as it would be written
+  std::string_view min = {}, max = {};  // as they would be written
+  std::string_view choices = {};        // words with spaces between
+  std::string_view later_choices = {};  // known, but not in this version
+  bool block = false;                   // a choice may be written as {name: {}} as well
+  const ConfigShape* shape = nullptr;   // of a text, of the names in a list, of the keys of a map
   ConfigSection child = ConfigSection::top;
-  std::vector<std::string_view> choices = {}, later_choices = {};
-  bool block = false;
-  const ConfigShape* shape = nullptr;        // of a text, of the names in a list, of the keys of a map
-  std::vector<std::string_view> needs = {};  // keys of the same section without which this one means nothing
+  std::string_view needs = {};  // keys of the same section without which this one means nothing
+  std::string_view example = {};
+  std::string_view doc = {};
+  void (*store)(const ConfigTarget&, const ConfigValue&) = nullptr;
 };
 
 struct ConfigSectionInfo {
@@ -80,9 +82,12 @@ struct ConfigSectionInfo {
   bool exactly_one = false;  // of its keys must be given
 };
 
-const std::vector<ConfigKey>& config_keys();
-const std::vector<ConfigSectionInfo>& config_sections();
+std::span<const ConfigKey> config_keys();
+std::span<const ConfigSectionInfo> config_sections();
 const ConfigSectionInfo& config_section(ConfigSection section);
+
+// The words of `choices` or `needs`.
+std::vector<std::string> config_words(std::string_view list);
 
 // The three kinds of ranges as one number (bytes, microseconds, the number itself); aborts on a text not of that kind:
 // only for the texts in the table.

@@ -127,8 +127,8 @@ class ValueReader {
     } else if (node.kind != YamlNode::Kind::scalar) {
       return must_be(node, key_.block ? "one name" : "a single word");
     }
-    std::vector<std::string> known(key_.choices.begin(), key_.choices.end());
-    for (auto name : key_.later_choices)
+    auto known = config_words(key_.choices);
+    for (const auto& name : config_words(key_.later_choices))
       if (name == value.text)
         return wrong(node.at, fmt::format("this version of Mayfly does not have {} '{}' yet; it has {}", key_.name,
                                           name, join(known, ", ")));

@@ -58,6 +58,7 @@ constexpr const char* smoke = R"(#!/bin/sh
 # Is a builder of this image fit for work? Try it: mayfly run --pool general --upload images/general -- ./smoke.sh
 set -eu
 work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 printf 'int main(void) { return 0; }\n' > "$work/main.c"
 cc -o "$work/main" "$work/main.c"
 "$work/main"
