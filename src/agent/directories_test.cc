@@ -129,6 +129,28 @@ TEST(AgentDirectories, AnArchiveThatTriesToLeaveIsRefused) {
   }
 }
 
+TEST(AgentDirectories, NamesThatAreNoTextDoNotSpoilTheResult) {
+  {
+    BUILDER(b);
+    TestFiles f;
+    make_tar(f.input.get(), {{"../bad\xff\nname", AE_IFREG, "x"}});
+    auto a = order({"true"});
+    a.has_input = true;
+    EXPECT_EQ(b.run(a, f).result.cause, JobCause::input_failed);
+  }
+  BUILDER(b);
+  TestFiles f;
+  make_tar(f.input.get(), {{"run", AE_IFREG, "#!/opt/\xff\xfe/sh\n", 0755}});
+  auto a = order({"./run"});
+  a.has_input = true;
+  auto end = b.run(a, f);
+  EXPECT_EQ(end.result.cause, JobCause::command_not_found);
+  EXPECT_NE(end.result.message.find("/opt/?"
+                                    "?/sh"),
+            std::string::npos)
+      << end.result.message;
+}
+
 TEST(AgentDirectories, BrokenAndEmptyArchives) {
   {
     BUILDER(b);

@@ -11,12 +11,14 @@
 #include <cstring>
 
 #include "agent/options.h"
+#include "agent/plain_text.h"
 #include "agent/tar.h"
 #include "base/text.h"
 
 namespace mayfly::agent {
 namespace {
 
+constexpr std::size_t max_message = 4096;
 constexpr auto disk_interval = milliseconds(250);
 constexpr auto result_interval = milliseconds(250);
 constexpr auto drain_time = seconds(2);  // after SIGKILL to all: only what hangs in the kernel takes longer
@@ -257,11 +259,13 @@ void JobRun::tick_recording(Instant now) {
   Finished f;
   f.job = order_.job;
   f.result = result_;
-  f.result.message = mask_all(patterns_, f.result.message);
+  f.result.message = plain_text(mask_all(patterns_, f.result.message), max_message);
   f.started_at = started_at_;
   f.ended_at = ended_at_;
   f.log_bytes = static_cast<std::int64_t>(pump_.log().log_bytes());
   f.log_truncated = pump_.log().truncated();
+  // Written but not synced: what must survive is the daemon's death, not the machine's, after which nothing is adopted.
+  // fdatasync of log, index and result took 0.3 ms for a short log, but 40 ms for one of 100 MB.
   int error = write_result(f);
   if (error == ENOSPC || error == EDQUOT) {
     retry_at_ = now + result_interval;

@@ -6,6 +6,7 @@
 #include "agent/connection.h"
 #include "agent/log_writer.h"
 #include "agent/options.h"
+#include "agent/plain_text.h"
 #include "agent/settings.h"
 #include "agent/watch.h"
 
@@ -135,6 +136,13 @@ TEST(Settings, ReadsFlagsAndRefusesOthers) {
   EXPECT_FALSE(parse_settings(3, no_number));
   const char* no_value[] = {agent_path, listen_fd_flag};
   EXPECT_FALSE(parse_settings(2, no_value));
+}
+
+TEST(PlainText, IsValidShortAndOnOneLine) {
+  EXPECT_EQ(plain_text("größe 漢 🙂", 100), "größe 漢 🙂");
+  EXPECT_EQ(plain_text("a\nb\tc\x7f", 100), "a b c ");
+  EXPECT_EQ(plain_text("\xff\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80\xe6\xbc", 100), std::string(12, '?'));
+  EXPECT_EQ(plain_text("ab漢", 4), "ab");
 }
 
 TEST(OomKills, BothSpellings) {
