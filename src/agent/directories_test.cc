@@ -1,6 +1,7 @@
 // Directories in and out of a builder.
 #include <archive.h>
 #include <archive_entry.h>
+#include <fcntl.h>
 
 #include <map>
 
@@ -169,6 +170,28 @@ TEST(AgentDirectories, BrokenAndEmptyArchives) {
   EXPECT_EQ(b.run(a, f).result.cause, JobCause::exited);
 }
 
+TEST(AgentDirectories, UnpackingCanBeCancelledAndHasALimit) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  Fd never_ending(ends[1]);
+  for (bool cancel : {true, false}) {
+    BUILDER(b);
+    TestFiles f;
+    f.input = Fd(::dup(ends[0]));  // nothing ever comes
+    auto a = order({"true"});
+    a.has_input = true;
+    if (!cancel) a.timeout = milliseconds(100);
+    b.connect();
+    b.expect<Hello>();
+    b.assign(a, f);
+    if (cancel) b.send(Cancel{7});
+    auto end = b.expect<Finished>();
+    EXPECT_EQ(end.result.cause, cancel ? JobCause::cancelled : JobCause::input_failed) << end.result.message;
+    EXPECT_EQ(end.started_at, Time());
+  }
+  ::close(ends[0]);
+}
+
 TEST(AgentDirectories, AnArchiveLargerThanTheDiskSaysSo) {
   BUILDER(b, ({.disk = "4m"}));
   TestFiles f;
@@ -203,11 +226,15 @@ TEST(AgentDirectories, AMissingOutputFailsOnlyAJobThatSucceeded) {
 TEST(AgentDirectories, AFailedJobsOutputIsPackedToo) {
   BUILDER(b);
   TestFiles f;
+  write_all(f.output.get(), std::string(100'000, 'r'));  // remains of an earlier attempt
+  write_all(f.result.get(), std::string(5'000, 'r'));
   auto a = shell("mkdir /tmp/reports; echo bad > /tmp/reports/log; exit 1");
   a.output = "/tmp/reports";
   auto end = b.run(a, f);
   EXPECT_EQ(end.result.exit_code, 1);
-  EXPECT_EQ(list_tar(f.output.get())["log"], "bad\n");
+  EXPECT_EQ(list_tar(f.output.get()), (std::map<std::string, std::string>{{"log", "bad\n"}}));
+  EXPECT_LT(read_all(f.output.get()).size(), 20'000U);
+  EXPECT_TRUE(decode_result(read_all(f.result.get())));
 }
 
 }  // namespace

@@ -120,7 +120,9 @@ void JobRun::child_ended(pid_t pid, int status, Instant now) {
   if (phase_ == Phase::running && pid == main_) return process_ended(status, now);
   if (!worker_ || pid != worker_->pid()) return;
   auto outcome = worker_->outcome(status);
+  if (!outcome && late_) outcome = fail(ErrorCode::timeout, "it took longer than the job's time limit");
   worker_.reset();
+  late_ = false;
   stop_at_ = Instant::max();
   if (phase_ == Phase::packing) {
     packed(outcome);
@@ -152,6 +154,7 @@ void JobRun::tick(Instant now, bool alone) {
     case Phase::packing:
       if (now < stop_at_) return;
       stop_at_ = Instant::max();
+      late_ = true;
       return worker_->kill();
     case Phase::running:
       return tick_running(now);
@@ -283,6 +286,8 @@ int JobRun::write_result(const Finished& f) const {
     if (n < 0) return errno;
     done += static_cast<std::size_t>(n);
   }
+  if (::ftruncate(files_.result.get(), static_cast<off_t>(text.size())) != 0)
+    return errno;  // an earlier attempt may have left more
   return 0;
 }
 

@@ -61,6 +61,7 @@ class JobRun {
   std::optional<DiskWatch> disk_;
   std::optional<User> user_;
   std::optional<Worker> worker_;
+  bool late_ = false;  // the worker was killed for taking too long
   Phase phase_ = Phase::idle;
   pid_t main_ = -1;
   int status_ = 0;

@@ -180,6 +180,8 @@ Result<void> unpack_tar(int fd, const std::string& directory) {
 Result<void> pack_tar(const std::string& directory, int fd) {
   if (::chdir(directory.c_str()) != 0) return Unexpected(errno_error("cannot enter the directory", errno, directory));
   Writer to(archive_write_new(), &archive_write_free);
+  // An earlier attempt at the job may have left an archive there; refused by a pipe, which has nothing to lose.
+  if (::ftruncate(fd, 0) == 0) ::lseek(fd, 0, SEEK_SET);
   // GNU's format takes names as bytes and of any length. libarchive's pax would convert names beyond ASCII, which the C
   // locale (the only one here) cannot, or mark each entry as binary: 1 KiB each, and GNU tar warns at every one.
   archive_write_set_format_gnutar(to.get());
