@@ -55,21 +55,20 @@ class Parser {
       if (second == "--help" || second == "-h") return line_.wants_help = true, Result<void>{};
       if (std::find(inner.begin(), inner.end(), second) == inner.end())
         return unknown(fmt::format("there is no command `{} {}`", name, second), second, inner,
-                       "one of: " + join(inner, ", "), name + " ");
+                       "There are: " + join(inner, ", ") + ".", name + " ");
       name += " " + second;
     }
     use(name);
     if (line_.command) return {};
     std::vector<std::string> names;
     for (const auto& c : commands()) names.emplace_back(c.name.substr(0, c.name.find(' ')));
-    return unknown(fmt::format("there is no command `{}`", name), name, names, "`mayfly help` lists all commands");
+    return unknown(fmt::format("there is no command `{}`", name), name, names, "See `mayfly help`.");
   }
 
   static Unexpected unknown(std::string what, const std::string& word, const std::vector<std::string>& known,
                             const std::string& otherwise, const std::string& prefix = {}) {
     auto near = nearest(word, known);
-    return usage_error(std::move(what), near ? fmt::format("Did you mean `{}{}`?", prefix, *near)
-                                             : fmt::format("There is {}.", otherwise));
+    return usage_error(std::move(what), near ? fmt::format("Did you mean `{}{}`?", prefix, *near) : otherwise);
   }
 
   Result<void> after_command() {
@@ -114,7 +113,7 @@ class Parser {
     return unknown(fmt::format("there is no option --{}{}", name,
                                line_.command ? fmt::format(" for `mayfly {}`", line_.command->name) : ""),
                    "--" + name, names,
-                   line_.command ? fmt::format("`mayfly {} --help`", line_.command->name) : "`mayfly help`");
+                   line_.command ? fmt::format("See `mayfly {} --help`.", line_.command->name) : "See `mayfly help`.");
   }
 
   // -f, -dp general, -pgeneral.

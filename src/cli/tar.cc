@@ -162,7 +162,7 @@ class Unpacker {
   Result<Unpacked> unpack(int fd) {
     archive_read_support_format_tar(in_.get());
     archive_read_support_format_empty(in_.get());
-    archive_write_disk_set_options(disk_.get(), ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_UNLINK |
+    archive_write_disk_set_options(disk_.get(), ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_PERM |
                                                     ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_SECURE_NODOTDOT);
     if (archive_read_open_fd(in_.get(), fd, 256 << 10) != ARCHIVE_OK)
       return archive_failure(in_.get(), "the job's output");
@@ -198,9 +198,25 @@ class Unpacker {
     archive_entry_set_pathname(entry, (directory_ + "/" + name).c_str());
     if (target) archive_entry_set_hardlink(entry, (directory_ + "/" + std::string(target)).c_str());
     archive_entry_set_perm(entry, archive_entry_perm(entry) & 0777);
-    int r = archive_read_extract2(in_.get(), entry, disk_.get());
-    if (r != ARCHIVE_OK && r != ARCHIVE_WARN) return archive_failure(in_.get(), directory_ + "/" + name);
+    MAYFLY_TRY(write(entry, directory_ + "/" + name));
     ++done_.files;
+    return {};
+  }
+
+  // By hand, because archive_read_extract2 makes a mere warning of a name that it refused.
+  Result<void> write(archive_entry* entry, const std::string& path) {
+    if (archive_write_header(disk_.get(), entry) < ARCHIVE_WARN) return archive_failure(disk_.get(), path);
+    const void* data = nullptr;
+    std::size_t size = 0;
+    la_int64_t offset = 0;
+    while (archive_entry_size(entry) > 0) {
+      int r = archive_read_data_block(in_.get(), &data, &size, &offset);
+      if (r == ARCHIVE_EOF) break;
+      if (r != ARCHIVE_OK) return archive_failure(in_.get(), "the job's output");
+      if (archive_write_data_block(disk_.get(), data, size, offset) < ARCHIVE_WARN)
+        return archive_failure(disk_.get(), path);
+    }
+    if (archive_write_finish_entry(disk_.get()) < ARCHIVE_WARN) return archive_failure(disk_.get(), path);
     return {};
   }
 

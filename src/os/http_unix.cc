@@ -102,7 +102,7 @@ Result<void> UnixTransport::connect() {
     if (errno == EINTR) continue;
     if (errno == EACCES)
       return fail(ErrorCode::denied, "you may not use this socket", path, "Run as the user whose daemon it is.");
-    if (errno != EAGAIN || now() > deadline_) return Unexpected(broke("no connection", errno));
+    if (errno != EAGAIN || now() > deadline_) return Unexpected(broke("no connection can be made", errno));
     ::poll(nullptr, 0, 5);  // the server's queue of connections is full; it has no other way to be waited for
   }
   connected = true;
