@@ -60,6 +60,7 @@ struct FileWatch::Impl : std::enable_shared_from_this<FileWatch::Impl> {
   asio::posix::stream_descriptor inotify;
   std::map<int, Entries> watches;
   std::uint64_t next = 1;
+  bool closed = false;
 };
 
 namespace {
@@ -76,6 +77,7 @@ FileWatch::FileWatch(asio::io_context& context) : impl_(std::make_shared<Impl>(c
 FileWatch::~FileWatch() { close(); }
 
 void FileWatch::close() {
+  impl_->closed = true;  // a stream that looks once more while it ends must not open it again
   error_code ignored;
   impl_->inotify.close(ignored);
 }
@@ -84,6 +86,7 @@ std::size_t FileWatch::watched() const { return impl_->watches.size(); }
 
 Result<std::unique_ptr<FileWatch::Subscription>> FileWatch::watch(const std::string& path,
                                                                   std::function<void()> on_change) {
+  if (impl_->closed) return fail(ErrorCode::unavailable, "the server is stopping", path);
   if (!impl_->inotify.is_open()) MAYFLY_TRY(impl_->open());
   // IN_MODIFY and IN_CREATE never both matter for one path, so one mask serves files and directories.
   int wd = ::inotify_add_watch(impl_->inotify.native_handle(), path.c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO);
