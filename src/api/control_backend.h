@@ -1,0 +1,36 @@
+#pragma once
+// The real backend: passes every call on to control.
+#include "api/backend.h"
+
+namespace mayfly::api {
+
+class ControlBackend final : public Backend {
+ public:
+  explicit ControlBackend(Control& control) : control_(control) {}
+  void submit(JobSpec spec, std::string key, Done<Job> done) override {
+    control_.submit(std::move(spec), std::move(key), std::move(done));
+  }
+  void cancel(JobId id, std::string who, Done<Job> done) override {
+    control_.cancel(id, std::move(who), std::move(done));
+  }
+  void job(JobId id, Done<Job> done) override { control_.job(id, std::move(done)); }
+  void jobs(JobFilter filter, Done<std::vector<Job>> done) override {
+    control_.jobs(std::move(filter), std::move(done));
+  }
+  void builders(bool gone_too, Done<std::vector<Builder>> done) override {
+    control_.builders(gone_too, std::move(done));
+  }
+  void status(Done<Status> done) override { control_.status(std::move(done)); }
+  void explain(JobId id, Done<Explanation> done) override { control_.explain(id, std::move(done)); }
+  void ledger(std::uint64_t from, std::size_t limit, std::string subject,
+              Done<std::vector<LedgerEntry>> done) override {
+    control_.ledger(from, limit, std::move(subject), std::move(done));
+  }
+  void verify_ledger(Done<LedgerCheck> done) override { control_.verify_ledger(std::move(done)); }
+  void when_ended(JobId id, Done<Job> done) override { control_.when_ended(id, std::move(done)); }
+
+ private:
+  Control& control_;
+};
+
+}  // namespace mayfly::api

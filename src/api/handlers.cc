@@ -1,0 +1,190 @@
+#include "api/handlers.h"
+
+#include <unistd.h>
+
+#include <boost/json.hpp>
+
+#include <fmt/format.h>
+
+#include "api/shapes.h"
+#include "model/json.h"
+
+namespace mayfly::api {
+namespace json = boost::json;
+namespace {
+
+// Carries a backend's answer to the server's thread and turns it into JSON there.
+template <class T, class F>
+Backend::Done<T> answer_with(std::shared_ptr<net::Reply> reply, int status, F shape) {
+  return [reply = std::move(reply), status, shape](Result<T> result) {
+    auto* r = reply.get();
+    r->on_loop([reply, status, shape, result = std::move(result)] {
+      if (result)
+        reply->json(status, json::serialize(shape(*result)));
+      else
+        reply->error(result.error());
+    });
+  };
+}
+
+constexpr auto job_json = [](const Job& j) { return mayfly::to_json(j); };
+constexpr auto listed = [](const auto& values) { return list(values); };
+
+// Calls f with the job on the server's thread, or answers with the error.
+void with_job(Call& call, std::function<void(const Job&)> f) {
+  call.services.backend.job(call.id, [reply = call.reply, f = std::move(f)](Result<Job> job) {
+    auto* r = reply.get();
+    r->on_loop([reply, f, job = std::move(job)] {
+      if (job)
+        f(*job);
+      else
+        reply->error(job.error());
+    });
+  });
+}
+
+}  // namespace
+
+bool is_upload_id(std::string_view id) {
+  return id.size() == 32 && id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+Result<Submission> parse_submission(std::string_view body) {
+  MAYFLY_ASSIGN(auto object, parse_json_object(body));
+  Submission out;
+  MAYFLY_ASSIGN(out.spec, job_spec_from_json(object));
+  if (auto* key = object.if_contains("idempotency_key"); key && !key->is_null()) {
+    if (!key->is_string() || key->get_string().size() > 200)
+      return fail(ErrorCode::invalid, "'idempotency_key' is not a string of at most 200 bytes", "job");
+    out.idempotency_key = std::string(key->get_string());
+  }
+  // An id becomes part of a path.
+  if (!out.spec.input.empty() && !is_upload_id(out.spec.input))
+    return fail(ErrorCode::invalid, "'input' is not the id of an upload", "job",
+                "Use the id that POST /v1/uploads answered.");
+  return out;
+}
+
+void upload(Call& call) {
+  auto name = call.request.body_file.substr(call.request.body_file.rfind('/') + 1);
+  json::object out{{"upload", name.substr(0, name.size() - 4)}, {"bytes", call.request.body_bytes}};
+  call.reply->json(201, json::serialize(out));
+}
+
+void submit(Call& call) {
+  auto parsed = parse_submission(call.request.body);
+  if (!parsed) return call.reply->error(parsed.error());
+  auto& spec = parsed->spec;
+  if (!spec.input.empty() && ::access(call.services.paths.upload(spec.input).c_str(), R_OK) != 0)
+    return call.reply->error({ErrorCode::invalid, fmt::format("there is no upload {}", spec.input), "job",
+                              "Upload it first: POST /v1/uploads."});
+  spec.submitter = call.request.who;  // as authenticated, whatever the body says
+  call.services.backend.submit(std::move(spec), std::move(parsed->idempotency_key),
+                               answer_with<Job>(call.reply, 201, job_json));
+}
+
+void list_jobs(Call& call) {
+  JobFilter filter;
+  filter.state = job_state_from(call.text("state"));
+  if (call.request.target.query.count("ended") != 0) filter.ended = call.flag("ended");
+  filter.pool = call.text("pool");
+  filter.before = call.number("before", 0);
+  filter.limit = call.number("limit", 100);
+  call.services.backend.jobs(std::move(filter), answer_with<std::vector<Job>>(call.reply, 200, listed));
+}
+
+void get_job(Call& call) { call.services.backend.job(call.id, answer_with<Job>(call.reply, 200, job_json)); }
+
+void get_log(Call& call) {
+  net::LogFollow follow;
+  follow.log_path = call.services.paths.log(call.id);
+  follow.index_path = call.services.paths.log_index(call.id);
+  follow.offset = call.number("offset", 0);
+  follow.framed = call.text("format") == "framed";
+  bool stay = call.flag("follow");
+  with_job(call, [follow, stay, reply = call.reply, endings = call.services.endings](const Job& job) mutable {
+    if (stay && !is_final(job.state)) {
+      auto ending = endings->of(job.id);
+      follow.ended = std::shared_ptr<net::Notice>(ending, &ending->notice);
+    }
+    reply->log(std::move(follow));
+  });
+}
+
+void get_output(Call& call) {
+  with_job(call, [path = call.services.paths.output(call.id), reply = call.reply](const Job& job) {
+    auto where = fmt::format("job {}", job.id);
+    if (job.spec.output.empty())
+      return reply->error(
+          {ErrorCode::not_found, "this job was not asked for an output", where, "Submit it with 'output'."});
+    if (!is_final(job.state))
+      return reply->error({ErrorCode::conflict, "the job has not ended yet", where, "Wait for its end."});
+    if (::access(path.c_str(), R_OK) != 0)
+      return reply->error({ErrorCode::not_found, "this job left no output", where, {}});
+    reply->file(path, "application/x-tar");
+  });
+}
+
+void cancel(Call& call) {
+  call.services.backend.cancel(call.id, call.request.who, answer_with<Job>(call.reply, 200, job_json));
+}
+
+void wait(Call& call) {
+  auto timeout = milliseconds(call.number("timeout_ms", 60'000));
+  auto ending = call.services.endings->of(call.id);
+  auto answered = std::make_shared<bool>(false);  // only the server's thread looks at it
+  auto watch = std::make_shared<std::uint64_t>(0);
+  auto reply = call.reply;
+  *watch = ending->notice.watch([reply, answered, weak = std::weak_ptr(ending)] {
+    auto* r = reply.get();
+    auto over = weak.lock();
+    r->on_loop([reply, answered, over] {
+      if (std::exchange(*answered, true)) return;
+      if (over && *over->result)
+        reply->json(200, json::serialize(mayfly::to_json(**over->result)));
+      else if (over)
+        reply->error(over->result->error());
+    });
+  });
+  reply->after(timeout, [reply, answered, watch, ending, &backend = call.services.backend, id = call.id] {
+    ending->notice.unwatch(*watch);
+    if (std::exchange(*answered, true)) return;
+    backend.job(id, [reply](Result<Job> job) {
+      int status = job && is_final(job->state) ? 200 : 202;
+      answer_with<Job>(reply, status, job_json)(std::move(job));
+    });
+  });
+}
+
+void explain(Call& call) {
+  call.services.backend.explain(
+      call.id, answer_with<Explanation>(call.reply, 200, [](const Explanation& e) { return to_json(e); }));
+}
+
+void list_builders(Call& call) {
+  call.services.backend.builders(call.flag("gone"), answer_with<std::vector<Builder>>(call.reply, 200, listed));
+}
+
+void list_pools(Call& call) { call.services.backend.status(answer_with<Status>(call.reply, 200, pools_only)); }
+
+void get_status(Call& call) {
+  call.services.backend.status(answer_with<Status>(call.reply, 200, [](const Status& s) { return to_json(s); }));
+}
+
+void list_ledger(Call& call) {
+  call.services.backend.ledger(call.number("from", 1), call.number("limit", 1000), call.text("subject"),
+                               answer_with<std::vector<LedgerEntry>>(call.reply, 200, listed));
+}
+
+void verify_ledger(Call& call) {
+  call.services.backend.verify_ledger(
+      answer_with<LedgerCheck>(call.reply, 200, [](const LedgerCheck& c) { return to_json(c); }));
+}
+
+void get_openapi(Call& call) { call.reply->json(200, json::serialize(openapi(call.services.version))); }
+void get_version(Call& call) {
+  call.reply->json(200, json::serialize(json::object{{"version", call.services.version}, {"api", "v1"}}));
+}
+void get_health(Call& call) { call.reply->json(200, R"({"ok":true})"); }
+
+}  // namespace mayfly::api

@@ -1,0 +1,25 @@
+#pragma once
+// What each route does: translates and passes on. They run on the server's thread and do not block.
+#include "api/routes.h"
+
+namespace mayfly::api {
+
+void upload(Call& call);
+void submit(Call& call);
+void list_jobs(Call& call);
+void get_job(Call& call);
+void get_log(Call& call);
+void get_output(Call& call);
+void cancel(Call& call);
+void wait(Call& call);
+void explain(Call& call);
+void list_builders(Call& call);
+void list_pools(Call& call);
+void get_status(Call& call);
+void list_ledger(Call& call);
+void verify_ledger(Call& call);
+void get_openapi(Call& call);
+void get_version(Call& call);
+void get_health(Call& call);
+
+}  // namespace mayfly::api

@@ -1,0 +1,64 @@
+#include "api/shapes.h"
+
+#include <boost/json/array.hpp>
+
+#include "model/json.h"
+
+namespace mayfly::api {
+namespace json = boost::json;
+namespace {
+
+template <class T>
+json::array array_of(const std::vector<T>& values) {
+  json::array out;
+  out.reserve(values.size());
+  for (const auto& v : values) out.emplace_back(to_json(v));
+  return out;
+}
+
+}  // namespace
+
+using mayfly::to_json;
+
+json::object to_json(const PoolStatus& p) {
+  return {{"name", p.spec.name},
+          {"image", p.spec.image},
+          {"image_digest", p.image_digest},
+          {"platform", p.spec.platform},
+          {"warm", p.spec.warm},
+          {"max", p.spec.max},
+          {"network", to_string(p.spec.network)},
+          {"problem", p.problem},
+          {"queued", p.queued},
+          {"starting", p.starting},
+          {"ready", p.ready},
+          {"busy", p.busy},
+          {"stopping", p.stopping}};
+}
+
+json::object pools_only(const Status& s) {
+  json::array pools;
+  for (const auto& p : s.pools) pools.emplace_back(to_json(p));
+  return {{"pools", std::move(pools)}};
+}
+
+json::object to_json(const Status& s) {
+  auto out = pools_only(s);
+  out["started_at"] = to_micros(s.started_at);
+  out["notice"] = s.notice;
+  return out;
+}
+
+json::object to_json(const Explanation& e) {
+  return {{"job", to_json(e.job)},
+          {"story", array_of(e.story)},
+          {"ahead", array_of(e.ahead)},
+          {"ahead_total", e.ahead_total}};
+}
+
+json::object to_json(const LedgerCheck& c) { return {{"entries", c.entries}, {"head", c.head}}; }
+json::object list(const std::vector<Job>& jobs) { return {{"jobs", array_of(jobs)}}; }
+json::object list(const std::vector<Builder>& builders) { return {{"builders", array_of(builders)}}; }
+json::object list(const std::vector<LedgerEntry>& entries) { return {{"entries", array_of(entries)}}; }
+
+}  // namespace mayfly::api
