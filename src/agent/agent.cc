@@ -13,6 +13,9 @@ namespace mayfly::agent {
 Agent::Agent(const Settings& settings) : settings_(settings), line_(Fd(settings.listen_fd)) {}
 
 Result<void> Agent::run() {
+  // A descriptor that is not open would keep poll() returning at once, for ever.
+  if (::fcntl(settings_.listen_fd, F_GETFD) < 0)
+    return Unexpected(errno_error("cannot use the listening socket", errno, "--listen-fd"));
   sigset_t all;
   ::sigfillset(&all);
   if (::sigprocmask(SIG_SETMASK, &all, nullptr) != 0) return Unexpected(errno_error("cannot block signals", errno));
