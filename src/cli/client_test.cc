@@ -78,7 +78,7 @@ TEST(Client, ExplainTellsWhatAJobWaitsFor) {
 TEST(Client, ExplainTellsHowAJobEnded) {
   FakeDaemon daemon(always(
       R"({"job":{"id":17,"state":"timed_out","spec":{"pool":"general","command":["make"]},"builder":"general-4","image_digest":"sha256:ab","log_bytes":2048,
-    "queued_at":1000000,"started_at":1020000,"ended_at":61020000,"result":{"cause":"timed_out","message":"It ran into its limit of 1 min"}},"ahead":[],"ahead_total":0,
+    "queued_at":1000000,"started_at":1020000,"ended_at":61020000,"result":{"cause":"timed_out","message":"it ran into its limit of 1 min"}},"ahead":[],"ahead_total":0,
     "story":[{"seq":4,"at":1000000,"kind":"job.submitted","subject":"job/17","detail":"{\"pool\":\"general\",\"why\":\"a b\"}","previous":"","hash":""},
              {"seq":9,"at":1016000,"kind":"builder.ready","subject":"builder/general-4","detail":"{}","previous":"","hash":""}]})"));
   auto ran = ask(daemon, {"explain", "17"});

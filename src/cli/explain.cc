@@ -91,8 +91,10 @@ std::string ended(const Job& j) {
                                                     : fmt::format("It failed ({})", to_string(j.result.cause));
   }
   auto text = fmt::format("{}, {}, {} after it was submitted.", how, ran, format_duration(j.ended_at - j.queued_at));
-  if (!j.result.message.empty())
-    text += " " + printable(j.result.message) + (j.result.message.ends_with('.') ? "" : ".");
+  if (auto message = printable(j.result.message); !message.empty()) {
+    if (message[0] >= 'a' && message[0] <= 'z') message[0] = static_cast<char>(message[0] - 'a' + 'A');
+    text += " " + message + (message.ends_with('.') ? "" : ".");
+  }
   text += fmt::format(" `mayfly run` would exit with {}.\n", client_exit_code(j.result));
   if (j.log_bytes > 0)
     text += fmt::format("Its log has {}{}: `mayfly logs {}`.\n", format_bytes(j.log_bytes),
