@@ -21,6 +21,11 @@ class Reader {
     if (auto* s = v->if_string()) return std::string(s->data(), s->size());
     return wrong(key, "a string"), std::string();
   }
+  JobId job() {
+    auto n = number("job");
+    if (n < 0) wrong("job", "a job's id");
+    return static_cast<JobId>(n);
+  }
   std::int64_t number(std::string_view key) {
     auto* v = find(key);
     if (!v) return 0;
@@ -105,7 +110,7 @@ json::object to_value(const Finished& f) {
 Result<Finished> finished_from(const json::object& o) {
   Reader r(o);
   Finished f;
-  f.job = static_cast<JobId>(r.number("job"));
+  f.job = r.job();
   if (auto cause = job_cause_from(r.text("cause")))
     f.result.cause = *cause;
   else
@@ -132,7 +137,7 @@ Result<json::object> parse(std::string_view text) {
 
 Result<ToAgent> assign_from(Reader& r) {
   Assign a;
-  a.job = static_cast<JobId>(r.number("job"));
+  a.job = r.job();
   a.argv = r.texts("argv");
   a.script = r.text("script");
   a.env = r.map("env");
@@ -202,7 +207,7 @@ Result<ToAgent> decode_to_agent(std::string_view text) {
   auto type = r.text("type");
   if (type == "assign") return assign_from(r);
   if (type == "cancel") {
-    Cancel c{static_cast<JobId>(r.number("job"))};
+    Cancel c{r.job()};
     MAYFLY_TRY(r.check());
     return c;
   }
@@ -221,7 +226,7 @@ Result<FromAgent> decode_from_agent(std::string_view text) {
   if (type == "hello") {
     Hello h;
     h.version = static_cast<int>(r.number("version"));
-    h.job = static_cast<JobId>(r.number("job"));
+    h.job = r.job();
     h.started_at = from_micros(r.number("started_at"));
     if (auto* f = r.object("finished")) {
       MAYFLY_ASSIGN(auto finished, finished_from(*f));
@@ -231,12 +236,12 @@ Result<FromAgent> decode_from_agent(std::string_view text) {
     return h;
   }
   if (type == "started") {
-    Started s{static_cast<JobId>(r.number("job")), from_micros(r.number("at"))};
+    Started s{r.job(), from_micros(r.number("at"))};
     MAYFLY_TRY(r.check());
     return s;
   }
   if (type == "refused") {
-    Refused f{static_cast<JobId>(r.number("job")), r.text("why")};
+    Refused f{r.job(), r.text("why")};
     MAYFLY_TRY(r.check());
     return f;
   }

@@ -159,12 +159,12 @@ HostCheck disk_check(const std::string& directory) {
   return {Status::ok, "disk", found, ""};
 }
 
+// The daemon's own socket lies in it, and clients connect by its path.
 HostCheck length_check(const std::string& directory) {
-  const std::string platform = directory + "/platforms/local";
-  if (platform.size() <= max_directory) return {Status::ok, "state directory", directory, ""};
+  constexpr std::size_t longest = 107 - std::string_view("/mayfly.sock").size();
+  if (directory.size() <= longest) return {Status::ok, "state directory", directory, ""};
   return {Status::missing, "state directory",
-          directory + " is " + std::to_string(platform.size() - max_directory) +
-              " characters too long for the sockets below it",
+          directory + " is " + std::to_string(directory.size() - longest) + " characters too long for the socket in it",
           "Choose a shorter path with --state"};
 }
 

@@ -1,10 +1,14 @@
 #include "platforms/local/local.h"
 
+#include <fcntl.h>
+#include <pwd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "agent/options.h"
@@ -18,8 +22,29 @@
 namespace mayfly::local {
 namespace {
 
+constexpr const char* agent_socket = "agent";  // in the builder's directory
 constexpr std::uint32_t mapped_uid = 100'000, mapped_ids = 65'536;
 constexpr std::size_t resolv_limit = 64u << 10;
+
+struct IdRange {
+  std::uint32_t first = 0, count = 0;
+};
+
+// This user's first range in /etc/subuid or /etc/subgid: lines "NAME-OR-UID:FIRST:COUNT".
+Result<IdRange> subordinate_ids(const std::string& file) {
+  const passwd* user = getpwuid(geteuid());
+  const std::string name = user ? user->pw_name : "", number = std::to_string(geteuid());
+  for (const auto& line : split(os::read_file(file, 1u << 20).value_or(""), '\n')) {
+    const auto parts = split(line, ':');
+    if (parts.size() != 3 || (parts[0] != name && parts[0] != number)) continue;
+    const IdRange range{static_cast<std::uint32_t>(std::strtoul(parts[1].c_str(), nullptr, 10)),
+                        static_cast<std::uint32_t>(std::strtoul(parts[2].c_str(), nullptr, 10))};
+    if (range.first > 0 && range.count > 0) return range;
+  }
+  return fail(
+      ErrorCode::unsupported, "this user has no subordinate ids", file,
+      "As root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + (name.empty() ? number : name));
+}
 
 // The same for the same directory, different for another, so that two daemons on one host keep apart.
 std::string cgroup_name(const std::string& directory) {
@@ -51,17 +76,18 @@ Result<void> put_program(const std::string& path, std::string_view bytes) {
   return os::write_file_atomically(path, bytes, 0755);
 }
 
-Result<os::Fd> listen_at(const std::string& path) {
+// Bound through the opened directory: the path itself may be longer than the 107 bytes of a unix socket's address.
+Result<os::Fd> listen_at(const std::string& directory, const std::string& name) {
+  MAYFLY_ASSIGN(const os::Fd opened, os::open_file(directory, O_PATH | O_DIRECTORY));
+  const std::string path = "/proc/self/fd/" + std::to_string(opened.get()) + "/" + name;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    return fail(ErrorCode::invalid, "the path is too long for a unix socket (107 bytes)", path,
-                "Choose a shorter state directory");
+  MAYFLY_CHECK(path.size() < sizeof address.sun_path);
   std::memcpy(address.sun_path, path.data(), path.size());
   os::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket || bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       listen(socket.get(), 8) != 0)
-    return Unexpected(errno_error("cannot listen for the agent", errno, path));
+    return Unexpected(errno_error("cannot listen for the agent", errno, directory));
   return socket;
 }
 
@@ -78,11 +104,6 @@ Result<void> LocalPlatform::set_up() {
   const std::string& directory = options_.directory;
   if (directory.empty() || directory[0] != '/')
     return fail(ErrorCode::invalid, "the state directory must be an absolute path", directory);
-  if (directory.size() > max_directory)
-    return fail(ErrorCode::invalid, "the path is too long: sockets below it would pass the kernel's limit of 107 bytes",
-                directory,
-                "Choose a state directory at least " + std::to_string(directory.size() - max_directory) +
-                    " characters shorter");
   for (const char* below : {"/b", "/r", "/l", "/trash"}) MAYFLY_TRY(os::make_directories(directory + below));
   MAYFLY_TRY(put_program(directory + "/agent", options_.agent_program));
   MAYFLY_TRY(put_program(directory + "/launcher", launcher_program()));
@@ -97,6 +118,7 @@ Result<void> LocalPlatform::set_up() {
   setup_.hide_unified = !setup_.is_runc && cgroups.layout == HostCgroups::Layout::hybrid;
   setup_.first_uid = setup_.first_gid = mapped_uid;
   setup_.ids = mapped_ids;
+  if (geteuid() != 0) MAYFLY_TRY(set_up_rootless());
   setup_.place = choose_place(directory, runtime);
   if (setup_.place.empty())
     return fail(ErrorCode::unsupported, "none of /mnt, /media, /srv, /opt, /tmp can be mounted over", "platform local");
@@ -111,14 +133,29 @@ Result<void> LocalPlatform::set_up() {
   place_ = {directory, setup_.cgroup, setup_.all_cgroup_roots};
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
-  shape_ = {true,
-            mapped_uid,
-            mapped_uid,
-            mapped_ids,
-            !setup_.cgroup.empty(),
-            "",
-            std::min<std::uint64_t>(files.rlim_max, 1u << 20)};
-  if (setup_.is_runc) shape_.cgroups_path = setup_.cgroup + "/@SLOT@";  // the launcher knows the slot
+  shape_.first_uid = setup_.first_uid;
+  shape_.first_gid = setup_.first_gid;
+  shape_.ids = setup_.ids;
+  shape_.root_apart = setup_.rootless;
+  shape_.has_oom_file = !setup_.cgroup.empty();
+  shape_.open_files = std::min<std::uint64_t>(files.rlim_max, 1u << 20);
+  if (setup_.is_runc && !setup_.cgroup.empty())
+    shape_.cgroups_path = setup_.cgroup + "/@SLOT@";  // the launcher knows the slot
+  return {};
+}
+
+// An ordinary user: root of a user namespace, as which that user's images were unpacked; builders get the same ids.
+Result<void> LocalPlatform::set_up_rootless() {
+  setup_.rootless = true;
+  setup_.host_uid = geteuid();
+  setup_.host_gid = getegid();
+  MAYFLY_ASSIGN(const IdRange uids, subordinate_ids("/etc/subuid"));
+  MAYFLY_ASSIGN(const IdRange gids, subordinate_ids("/etc/subgid"));
+  setup_.sub_uid = uids.first;
+  setup_.sub_gid = gids.first;
+  setup_.sub_count = std::min({uids.count, gids.count, mapped_ids});
+  setup_.first_uid = setup_.first_gid = 0;
+  setup_.ids = setup_.sub_count + 1;
   return {};
 }
 
@@ -150,7 +187,9 @@ Result<PlatformImage> LocalPlatform::prepare(const std::string& reference, Deadl
   return images_.prepare(reference, deadline);
 }
 
-std::string LocalPlatform::agent_address(const BuilderId& id) const { return place_.directory(id) + "/agent"; }
+std::string LocalPlatform::agent_address(const BuilderId& id) const {
+  return place_.directory(id) + "/" + agent_socket;
+}
 
 Result<void> LocalPlatform::launch(const BuilderRequest& request, Deadline deadline) {
   if (!is_dns_label(request.id)) return fail(ErrorCode::invalid, "a builder's id must be a DNS label", request.id);
@@ -188,7 +227,7 @@ Result<void> LocalPlatform::launch_anew(const BuilderRequest& request, Deadline 
   MAYFLY_ASSIGN(const auto launcher_in_use, launcher());
   LaunchOrder order = order_for(request, std::move(layers));
   MAYFLY_TRY(os::make_directories(order.directory));
-  MAYFLY_ASSIGN(const os::Fd socket, listen_at(agent_address(request.id)));
+  MAYFLY_ASSIGN(const os::Fd socket, listen_at(place_.directory(request.id), agent_socket));
   auto launched = launcher_in_use->launch(std::move(order), socket.get(), deadline);
   if (!launched) launcher_in_use->cancel(request.id);
   return launched;

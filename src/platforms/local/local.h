@@ -13,9 +13,6 @@
 
 namespace mayfly::local {
 
-// "/b/" + a builder id of up to 63 + "/agent" must fit into a unix socket's 107 bytes.
-inline constexpr std::size_t max_directory = 107 - 3 - 63 - 6;
-
 struct LocalOptions {
   std::string directory;                  // StatePaths::platform("local"); made if missing
   std::string agent_program;              // the bytes of the static agent
@@ -44,6 +41,7 @@ class LocalPlatform final : public Platform {
  private:
   LocalPlatform(LocalOptions options, const Log& log) : options_(std::move(options)), log_(log) {}
   Result<void> set_up();
+  Result<void> set_up_rootless();
   Result<std::shared_ptr<LauncherClient>> launcher();
   Result<void> launch_anew(const BuilderRequest& request, Deadline deadline);
   LaunchOrder order_for(const BuilderRequest& request, std::vector<std::string> layers) const;

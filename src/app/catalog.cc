@@ -1,0 +1,36 @@
+#include "app/catalog.h"
+
+#include <cstdlib>
+
+#include "agent/embedded.h"
+#include "images/buildah_tool.h"
+#include "platforms/local/local.h"
+#include "platforms/local/seccomp.h"
+
+namespace mayfly {
+
+std::string runtime_wanted() {
+  const char* wanted = std::getenv("MAYFLY_RUNTIME");
+  return wanted && *wanted ? wanted : "auto";
+}
+
+Result<std::vector<std::unique_ptr<Platform>>> make_platforms(const Config&, const StatePaths& paths, const Log& log) {
+  std::vector<std::unique_ptr<Platform>> all;
+  local::LocalOptions options;
+  options.directory = paths.platform("local");
+  options.agent_program = agent::embedded_agent();
+  options.runtime = runtime_wanted();
+  MAYFLY_ASSIGN(auto platform, local::LocalPlatform::create(std::move(options), log));
+  all.push_back(std::move(platform));
+  return all;
+}
+
+std::unique_ptr<ImageTool> make_image_tool() { return std::make_unique<BuildahTool>(); }
+
+Result<std::string> compile_seccomp(const Log& log) {
+  MAYFLY_ASSIGN(auto filter, local::compile_seccomp_filter());
+  log.debug("system calls are filtered by {} ({} bytes)", filter.origin, filter.program.size());
+  return std::move(filter.program);
+}
+
+}  // namespace mayfly

@@ -1,0 +1,26 @@
+#pragma once
+// The only place that knows every concrete platform, store, image tool and CI system.
+#include <memory>
+#include <vector>
+
+#include "base/log.h"
+#include "model/pool.h"
+#include "model/state_paths.h"
+#include "ports/image_tool.h"
+#include "ports/platform.h"
+
+namespace mayfly {
+
+// crun or runc, as MAYFLY_RUNTIME says; "auto" without it.
+std::string runtime_wanted();
+
+// Every platform that a pool of this configuration may name. Starts their helper processes.
+Result<std::vector<std::unique_ptr<Platform>>> make_platforms(const Config& config, const StatePaths& paths,
+                                                              const Log& log);
+
+std::unique_ptr<ImageTool> make_image_tool();
+
+// The filter around every job, as the bytes of a BPF program.
+Result<std::string> compile_seccomp(const Log& log);
+
+}  // namespace mayfly

@@ -1,0 +1,37 @@
+#pragma once
+// One daemon on one state directory: the parts of the catalogue wired together, started and stopped in order.
+#include <memory>
+#include <string>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "model/pool.h"
+#include "model/state_paths.h"
+
+namespace mayfly {
+
+enum class OnStop {
+  keep_running_jobs,  // idle builders go; running jobs go on in theirs, and the next daemon adopts them
+  stop_everything,    // every builder is stopped; running jobs are lost
+};
+
+class Daemon {
+ public:
+  // `log` outlives the daemon. conflict: another daemon has this state directory.
+  static Result<std::unique_ptr<Daemon>> start(Config config, const std::string& state_directory, const Log& log);
+  ~Daemon();  // as stop(keep_running_jobs)
+
+  void stop(OnStop how);
+  const StatePaths& paths() const;
+  std::string listening() const;  // "unix:///…" and, where configured, "https://…"; for people
+
+ private:
+  struct Parts;
+  explicit Daemon(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+// Where a daemon of this user keeps its state unless told otherwise.
+std::string default_state_directory();
+
+}  // namespace mayfly
