@@ -30,6 +30,15 @@ class ConnectionReply final : public Reply {
   void refuse(Refusal r) override { once(refusal(std::move(r))); }
   void file(std::string path, std::string type) override { once(FileAnswer{std::move(path), std::move(type)}); }
   void log(LogFollow follow) override { once(std::move(follow)); }
+  void on_loop(std::function<void()> f) override { core_->loop.dispatch(std::move(f)); }
+  void after(Duration d, std::function<void()> f) override {
+    core_->loop.dispatch([weak = connection_, request = request_, d, f = std::move(f)] {
+      if (auto connection = weak.lock())
+        connection->after(request, d, f);
+      else
+        f();
+    });
+  }
 
  private:
   static FullAnswer refusal(Refusal r) {
@@ -61,7 +70,8 @@ Connection::Connection(std::shared_ptr<ServerCore> core, std::unique_ptr<Stream>
       in_limit_(core_->options.max_header + (16 << 10)),
       wake_(core_->loop.context()),
       drained_(core_->loop.context()),
-      timer_(core_->loop.context()) {
+      timer_(core_->loop.context()),
+      reply_timer_(core_->loop.context()) {
   ++core_->stats.connections;
 }
 
@@ -81,7 +91,20 @@ void Connection::stop() {
 void Connection::answered(std::uint64_t request, Answer answer) {
   if (request != request_ || answer_) return;
   answer_ = std::move(answer);
+  reply_after_ = nullptr;
+  reply_timer_.cancel();
   wake_.notify();
+}
+
+void Connection::after(std::uint64_t request, Duration d, std::function<void()> f) {
+  if (request != request_ || answer_) return;
+  if (stopped_) return f();
+  reply_after_ = std::move(f);
+  reply_timer_.expires_after(d);
+  reply_timer_.async_wait([weak = weak_from_this()](error_code ec) {
+    auto self = weak.lock();
+    if (!ec && self && self->reply_after_) std::exchange(self->reply_after_, nullptr)();
+  });
 }
 
 // One timer that moves only when it must: arming it anew for each request would cost a system call each.
@@ -303,7 +326,11 @@ Task<bool> Connection::one_request() {
     core_->log.error("a request handler threw: {}", e.what());  // its reply, dropped, has answered 500
   }
   while (!answer_ && !peer_gone()) co_await wake_.wait();
-  if (!answer_) co_return false;
+  if (!answer_) {
+    reply_timer_.cancel();
+    if (reply_after_) std::exchange(reply_after_, nullptr)();
+    co_return false;
+  }
   auto answer = std::move(*answer_);
   request.method = head_only ? "HEAD" : "GET";
   co_return co_await respond(std::move(answer), request, head.http10, keep);

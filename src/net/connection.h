@@ -50,6 +50,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void start();
   void stop();  // from the loop's thread
   void answered(std::uint64_t request, Answer answer);
+  void after(std::uint64_t request, Duration d, std::function<void()> f);
 
  private:
   struct Body;  // what is being received (connection.cc)
@@ -85,6 +86,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   bool eof_ = false, stopped_ = false;
   std::uint64_t request_ = 0;  // numbers the requests, so that a late reply cannot answer the next one
   std::optional<Answer> answer_;
+  asio::steady_timer reply_timer_;
+  std::function<void()> reply_after_;
 
   friend class LogStream;
 };

@@ -72,6 +72,10 @@ class Reply {
   void error(const Error& e) { refuse({0, e, {}}); }
   virtual void file(std::string path, std::string content_type) = 0;
   virtual void log(LogFollow follow) = 0;
+  // Runs f on the server's thread: the place to turn values into JSON, away from the control thread.
+  virtual void on_loop(std::function<void()> f) = 0;
+  // Calls f on the server's thread after d, or as soon as the client is gone; not at all once answered. One at a time.
+  virtual void after(Duration d, std::function<void()> f) = 0;
 };
 
 }  // namespace mayfly::net
