@@ -135,7 +135,7 @@ def what_init_writes_is_a_configuration():
         equal(subprocess.run([MAYFLY, "init", folder], capture_output=True).returncode, 0)
         done = subprocess.run([MAYFLY, "config", "check", folder / "mayfly.yaml"], capture_output=True, text=True)
         equal(done.returncode, 0, done.stderr)
-        text = (folder / "mayfly.yaml").read_text().replace("warm:", "wram:")
+        text = (folder / "mayfly.yaml").read_text().replace("warm:", "warn:")
         (folder / "mayfly.yaml").write_text(text)
         done = subprocess.run([MAYFLY, "config", "check", folder / "mayfly.yaml"], capture_output=True, text=True)
         check(done.returncode != 0 and "mayfly.yaml:" in done.stderr and "did you mean 'warm'" in done.stderr, done.stderr)
