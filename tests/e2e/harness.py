@@ -195,7 +195,6 @@ class Daemon:
         self.config.write_text(config or CONFIG.format(**values))
         self.env = {k: v for k, v in os.environ.items() if k != "MAYFLY_SERVER"} | (env or {}) | {"MAYFLY_STATE": str(self.state)}
         self.process = None
-        self.cgroups = leftovers.cgroups()
 
     def start(self, wait=True, **env):
         with open(self.log, "ab") as log:
@@ -233,10 +232,9 @@ class Daemon:
 
     def remains(self):
         """What of its builders is on this host, some moments after its end."""
-        find = lambda: leftovers.everything(self.state) + [f"cgroup: {c}" for c in leftovers.cgroups() - self.cgroups]
         with contextlib.suppress(AssertionError):
-            wait_for("nothing", lambda: not find(), 10)
-        return find()
+            wait_for("nothing", lambda: not leftovers.everything(self.state), 10)
+        return leftovers.everything(self.state)
 
     # The API.
     def api(self, method, path, body=None, timeout=60):

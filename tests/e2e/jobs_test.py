@@ -181,5 +181,19 @@ secrets:
 """
 
 
+@case
+def what_tests_look_for_as_leftovers_is_there_while_a_job_runs():
+    with daemon() as d:
+        id = d.submit("echo on; sleep 100")
+        d.running(id, b"on")
+        checks = json.loads(d.cli("doctor", "--json").stdout)["checks"]
+        limits = any(c["name"] == "cgroups" and c["status"] == "ok" for c in checks)
+        found = leftovers.everything(d.state)
+        check(any("/.mayfly/agent" in f for f in found), found)
+        check(not limits or any(f.startswith("cgroup") for f in found), found)
+        d.cli("cancel", str(id))
+        d.ended(id)
+
+
 if __name__ == "__main__":
     main()
