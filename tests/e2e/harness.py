@@ -230,6 +230,17 @@ class Daemon:
             self.process.terminate()
         return self.process.wait(seconds)
 
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, *_):
+        """Properly ended even after a failure, so that a failed case does not leave its builders to the next."""
+        try:
+            code = self.stop()
+            check(kind or code == 0, f"the daemon exited with {code}: {self.said()}")
+        finally:
+            self.kill()
+
     def remains(self):
         """What of its builders is on this host, some moments after its end."""
         with contextlib.suppress(AssertionError):
@@ -301,17 +312,9 @@ def daemon(**options):
     """A running daemon in a temporary directory; afterwards nothing of its builders may remain."""
     needs_containers()
     with Scratch() as folder:
-        d = Daemon(folder, **options)
-        try:
-            d.start()
+        with Daemon(folder, **options) as d:
             yield d
-            equal(d.stop(), 0, "the daemon's exit code", d.said())
-            equal(d.remains(), [])
-        finally:
-            if d.alive():
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    d.stop()  # properly, so that a failed case does not leave its builders to the next
-            d.kill()
+        equal(d.remains(), [])
 
 
 def terminate(process, sig=signal.SIGTERM, seconds=30):

@@ -34,9 +34,7 @@ def over_tcp_only_with_tls_and_a_token():
         (folder / "tokens").chmod(0o600)
         values = {"image": busybox_image(), "warm": 0, "max": 2, "memory": "128MiB", "disk": "32MiB", "pids": 64}
         d = Daemon(folder, CONFIG.format(**values) + f"server: {{listen: \"127.0.0.1:{port}\", tls: {{certificate: cert.pem, key: key.pem}}, tokens: tokens}}\n")
-        try:
-            d.start()
-
+        with d:
             def status(bearer):
                 c = http.client.HTTPSConnection("localhost", port, context=ssl.create_default_context(cafile=certificate), timeout=20)
                 c.request("GET", "/v1/jobs", headers={"Authorization": f"Bearer {bearer}"} if bearer else {})
@@ -48,9 +46,6 @@ def over_tcp_only_with_tls_and_a_token():
             equal((done.returncode, done.stdout), (0, b"from afar\n"), done.stderr)
             job = d.get("/v1/jobs")["jobs"][0]
             check("ann" in job["spec"].get("submitter", ""), job)
-        finally:
-            d.stop() if d.alive() else None
-            d.kill()
 
 
 @case
@@ -64,9 +59,7 @@ def a_full_disk_stops_new_jobs_and_recovers():
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "small", disk], capture_output=True).returncode:
             raise Skip("this host does not let root mount a tmpfs")
         try:
-            d = Daemon(disk, max=2)
-            d.start()
-            try:
+            with Daemon(disk, max=2) as d:
                 equal(d.run("--", "true").returncode, 0)
                 filler = disk / "filler"
                 free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
@@ -82,9 +75,6 @@ def a_full_disk_stops_new_jobs_and_recovers():
                 if status == 201:
                     equal(d.ended(job["id"])["state"], "succeeded")
                 equal(d.run("--", "true").returncode, 0)
-            finally:
-                d.stop()
-                d.kill()
             equal(d.remains(), [])
         finally:
             subprocess.run(["umount", "-l", disk])
