@@ -3,7 +3,8 @@
 none runs twice, no line of its log is missing, and nothing of its builders remains."""
 import http.client
 
-from harness import CASES, Daemon, check, equal, leftovers, main, needs_containers, temporary, wait_until
+from harness import CASES, Daemon, check, equal, main, needs_containers, Scratch, wait_for
+import leftovers
 
 LINES = 20
 SCRIPT = f"i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); done; exit 7"
@@ -24,39 +25,38 @@ def patiently(d, what, ask):
             return ask()
         except (OSError, http.client.HTTPException):
             return None
-    return wait_until(once, lambda: f"{what}; the daemon said: {d.said()}", 60)
+    return wait_for(lambda: f"{what}; the daemon said: {d.said()}", once, 60)
 
 
 def life(warm, crash_at=None):
     """One daemon's life with one job; with `crash_at` it dies at that boundary and another goes on."""
     needs_containers()
-    with temporary() as folder:
+    with Scratch() as folder:
         steps = folder / "steps"
         d = Daemon(folder, warm=warm, max=3)
-        before = leftovers.cgroups()
-        d.start(wait=False, env={"MAYFLY_STEP_LOG": str(steps), **({"MAYFLY_CRASH_AT_STEP": str(crash_at)} if crash_at else {})})
+        d.start(wait=False, MAYFLY_STEP_LOG=str(steps), **({"MAYFLY_CRASH_AT_STEP": str(crash_at)} if crash_at else {}))
         try:
             # The client's key makes its second try harmless: whether the first was recorded is what a crash leaves unknown.
             def submitted():
-                status, job = d.request("POST", "/v1/jobs", {"pool": "p", "command": ["sh", "-c", SCRIPT], "idempotency_key": "once"})
+                status, job = d.api("POST", "/v1/jobs", {"pool": "p", "command": ["sh", "-c", SCRIPT], "idempotency_key": "once"})
                 return job["id"] if status == 201 else None
 
             def ended():
-                status, job = d.request("GET", f"/v1/jobs/{id}/wait?timeout_ms=2000")
+                status, job = d.api("GET", f"/v1/jobs/{id}/wait?timeout_ms=2000")
                 return job if status == 200 else None
 
             id = patiently(d, "the job's acceptance", submitted)
             job = patiently(d, "the job's end", ended)
-            patiently(d, "the builder's end", lambda: all(b.get("job") != id for b in d.get("/v1/builders")["builders"]))
+            patiently(d, "the builder's end", lambda: all(b.get("job") != id for b in d.builders()))
             if not crash_at:
                 boundaries[warm] = steps.read_text().splitlines()
             patiently(d, "an answer", d.answers)
             equal((job["state"], job["result"]["exit_code"]), ("failed", 7), job)
-            equal(d.log(id).decode().splitlines(), [f"line {i}" for i in range(LINES)], "its log")
+            equal(d.output(id).decode().splitlines(), [f"line {i}" for i in range(LINES)], "its log")
             equal(len(d.get("/v1/jobs")["jobs"]), 1, "jobs were made")
             d.get("/v1/ledger/verification")
             d.stop()
-            left = leftovers.everything(d.state) + sorted(leftovers.cgroups() - before)
+            left = leftovers.everything(d.state)
             check(not left, *left)
         finally:
             if d.process.poll() is None:
