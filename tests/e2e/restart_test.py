@@ -3,7 +3,7 @@
 import signal
 import subprocess
 
-from harness import MAYFLY, case, check, daemon, equal, main, wait_for
+from harness import MAYFLY, Daemon, Scratch, case, check, daemon, equal, main, needs_containers, wait_for
 import leftovers
 
 
@@ -82,6 +82,20 @@ def a_stopped_daemon_leaves_its_queue_for_the_next():
         d.start()
         equal(d.ended(first)["state"], "succeeded")
         equal(d.ended(second)["state"], "succeeded")
+
+
+@case
+def a_daemon_stopped_while_builders_start_leaves_none():
+    needs_containers()
+    for launched in range(8):  # stopped a little later each time, so that it hits every stage of a start
+        with Scratch() as folder:
+            d = Daemon(folder, warm=3)
+            with d:
+                starting = lambda: len(d.get("/v1/builders?gone=true")["builders"]) > 0
+                wait_for("a builder to start", starting)
+                for _ in range(launched):
+                    d.get("/v1/status")
+            equal(d.remains(), [], f"stopped {launched} requests after the first start")
 
 
 @case
