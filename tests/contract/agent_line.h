@@ -23,7 +23,11 @@ class AgentLine {
     line.socket_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un to{};
     to.sun_family = AF_UNIX;
-    std::strncpy(to.sun_path, address.c_str(), sizeof to.sun_path - 1);
+    // Through the opened directory: the path may be longer than a socket's address can be.
+    const auto slash = address.rfind('/');
+    MAYFLY_ASSIGN(const os::Fd directory, os::open_file(address.substr(0, slash), O_PATH | O_DIRECTORY));
+    const std::string path = "/proc/self/fd/" + std::to_string(directory.get()) + address.substr(slash);
+    std::strncpy(to.sun_path, path.c_str(), sizeof to.sun_path - 1);
     if (::connect(line.socket_.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
       return Unexpected(errno_error("connect", errno, address));
     return line;

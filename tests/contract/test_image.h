@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <string>
 
+#include <gtest/gtest.h>
+
 #include "os/file.h"
 #include "os/process.h"
 
@@ -36,5 +38,22 @@ printf '{"imageLayoutVersion":"1.0.0"}' > layout/oci-layout
   if (!done.ok()) return fail(ErrorCode::unavailable, "cannot make the test image: " + done.err, directory);
   return "oci:" + directory + "/layout:test";
 }
+
+// One image for the whole program: making it takes longer than a test.
+class SharedImage : public testing::Environment {
+ public:
+  static const Result<std::string>& reference() {
+    static SharedImage image;
+    return image.reference_;
+  }
+
+ private:
+  SharedImage() : reference_(fail(ErrorCode::unavailable, "no temporary directory")) {
+    if (mkdtemp(directory_.data())) reference_ = make_busybox_image(directory_);
+  }
+  ~SharedImage() override { (void)os::remove_tree(directory_); }
+  std::string directory_ = "/tmp/mayfly-image-XXXXXX";
+  Result<std::string> reference_;
+};
 
 }  // namespace mayfly::testing_support

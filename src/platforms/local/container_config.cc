@@ -59,6 +59,12 @@ json::object process(const BuilderRequest& request, const ContainerShape& shape)
           {"noNewPrivileges", true}};
 }
 
+json::array mapping(std::uint32_t first, const ContainerShape& shape) {
+  if (!shape.root_apart) return {{{"containerID", 0}, {"hostID", first}, {"size", shape.ids}}};
+  return {{{"containerID", 0}, {"hostID", first}, {"size", 1}},
+          {{"containerID", 1}, {"hostID", first + 1}, {"size", shape.ids - 1}}};
+}
+
 json::object linux_part(const BuilderRequest& request, const ContainerShape& shape) {
   json::array namespaces;
   for (const char* type : {"pid", "mount", "ipc", "uts", "cgroup"}) namespaces.push_back({{"type", type}});
@@ -66,8 +72,8 @@ json::object linux_part(const BuilderRequest& request, const ContainerShape& sha
   json::object part;
   if (shape.map_users) {
     namespaces.push_back({{"type", "user"}});
-    part["uidMappings"] = json::array{{{"containerID", 0}, {"hostID", shape.first_uid}, {"size", shape.ids}}};
-    part["gidMappings"] = json::array{{{"containerID", 0}, {"hostID", shape.first_gid}, {"size", shape.ids}}};
+    part["uidMappings"] = mapping(shape.first_uid, shape);
+    part["gidMappings"] = mapping(shape.first_gid, shape);
   }
   part["namespaces"] = std::move(namespaces);
   part["maskedPaths"] = strings({"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",

@@ -13,6 +13,7 @@ namespace mayfly::local {
 struct ContainerShape {
   bool map_users = true;  // a user namespace of its own, uid 0 being first_uid outside
   std::uint32_t first_uid = 0, first_gid = 0, ids = 0;
+  bool root_apart = false;  // rootless: uid 0 and the others are two ranges outside, and no mapping may span both
   bool has_oom_file = false;
   std::string cgroups_path;  // for runc, which moves its own child; empty: the container stays where it is started
   std::uint64_t open_files = 1024;  // never more than the host's: without CAP_SYS_RESOURCE nobody may raise it

@@ -59,16 +59,26 @@ HostCheck user_namespaces_check() {
   return verdict("user namespaces", error, "can be made", "Set the sysctl user.max_user_namespaces to at least 10000");
 }
 
+// In a child only. Without a mapping of its own id it could make no file.
+bool become_root_of_a_namespace() {
+  const std::string uid = "0 " + std::to_string(geteuid()) + " 1";
+  if (unshare(CLONE_NEWUSER) != 0) return false;
+  const os::Fd map(open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC));
+  return map && write(map.get(), uid.data(), uid.size()) > 0;
+}
+
 HostCheck mounts_check(bool overlay) {
   const int error = in_child([overlay] {
-    if (geteuid() != 0 && unshare(CLONE_NEWUSER) != 0) return false;
+    const bool root = geteuid() == 0;
+    if (!root && !become_root_of_a_namespace()) return false;
     if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
     if (mount("mayfly", "/tmp", "tmpfs", 0, nullptr) != 0) return false;
     if (!overlay) return true;
-    for (const char* name : {"/tmp/l", "/tmp/u", "/tmp/w", "/tmp/m"}) mkdir(name, 0755);
+    for (const char* name : {"/tmp/l", "/tmp/u", "/tmp/w", "/tmp/m"})
+      if (mkdir(name, 0755) != 0) return false;
     return mount("mayfly", "/tmp/m", "overlay", 0,
-                 geteuid() == 0 ? "lowerdir=/tmp/l,upperdir=/tmp/u,workdir=/tmp/w"
-                                : "lowerdir=/tmp/l,upperdir=/tmp/u,workdir=/tmp/w,userxattr") == 0;
+                 root ? "lowerdir=/tmp/l,upperdir=/tmp/u,workdir=/tmp/w"
+                      : "lowerdir=/tmp/l,upperdir=/tmp/u,workdir=/tmp/w,userxattr") == 0;
   });
   if (overlay)
     return verdict("overlay", error, "overlay file systems can be mounted on a tmpfs",

@@ -90,7 +90,8 @@ template <class Visitor, class Setup>
 void visit_setup(Visitor& v, Setup& s) {
   v(s.directory), v(s.runtime), v(s.is_runc), v(s.cgroup), v(s.cgroup_roots), v(s.all_cgroup_roots), v(s.cgroup_v2),
       v(s.hide_unified);
-  v(s.rootless), v(s.first_uid), v(s.first_gid), v(s.ids), v(s.place);
+  v(s.rootless), v(s.host_uid), v(s.host_gid), v(s.sub_uid), v(s.sub_gid), v(s.sub_count);
+  v(s.first_uid), v(s.first_gid), v(s.ids), v(s.place);
 }
 template <class Visitor, class Order>
 void visit_order(Visitor& v, Order& o) {

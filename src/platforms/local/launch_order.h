@@ -21,9 +21,11 @@ struct LauncherSetup {
   std::vector<std::string>
       all_cgroup_roots;  // every mounted hierarchy: runc uses them all, and leaves its groups there
   bool cgroup_v2 = false;
-  bool hide_unified = false;  // crun refuses hybrid hosts unless it cannot see /sys/fs/cgroup/unified
-  bool rootless = false;
-  std::uint32_t first_uid = 0, first_gid = 0, ids = 0;  // builders' uid 0 on the host, and how many follow
+  bool hide_unified = false;                 // crun refuses hybrid hosts unless it cannot see /sys/fs/cgroup/unified
+  bool rootless = false;                     // this process enters a user namespace of its own first, and is its root
+  std::uint32_t host_uid = 0, host_gid = 0;  // rootless: who that root is outside
+  std::uint32_t sub_uid = 0, sub_gid = 0, sub_count = 0;  // rootless: the subordinate ids that uid 1 and on become
+  std::uint32_t first_uid = 0, first_gid = 0, ids = 0;    // builders' uid 0 on the host, and how many follow
   std::string place;  // an existing directory that builders' file systems cover, each in a mount namespace of its own
 };
 

@@ -38,6 +38,16 @@ std::string tail_of(const std::string& path) {
 
 }  // namespace
 
+// Unless builders are left. The kernel lets go of removed children a moment after their rmdir, and says busy until
+// then.
+static void remove_parent_cgroup(const std::string& path) {
+  for (int tries = 0; rmdir(path.c_str()) != 0 && errno == EBUSY && tries < 100; ++tries) {
+    for (const auto& name : names_in(path))
+      if (name.starts_with("s")) return;  // a slot's
+    usleep(5000);
+  }
+}
+
 int Launcher::run() {
   signal(SIGINT, SIG_IGN);
   signal(SIGTERM, SIG_IGN);
@@ -76,6 +86,8 @@ std::string Launcher::prepare() {
   // does.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (auto error = take_lock(); !error.empty()) return error;
+  if (setup_.rootless)
+    if (auto error = enter_user_namespace(setup_); !error.empty()) return error;
   if (auto error = private_mounts(setup_); !error.empty()) return error;
   if (setup_.cgroup.empty()) return "";
   if (auto error = make_parent_cgroups(setup_); !error.empty()) return error;
@@ -125,7 +137,10 @@ bool Launcher::fork_slot() {
   slot.socket.reset(ends[0]);
   os::Fd theirs(ends[1]);
   slot.pid = fork();
-  if (slot.pid == 0) be_slot(slot.name, theirs.get());
+  if (slot.pid == 0) {
+    slot.socket.reset();  // with the launcher's end in its own hands a slot would never learn that the launcher is gone
+    be_slot(slot.name, theirs.get());
+  }
   if (slot.pid < 0) return false;
   idle_.push_back(std::move(slot));
   return true;
@@ -299,7 +314,7 @@ void Launcher::finish() {
     remove_slot_cgroup(slot.name);
   }
   for (const auto& root : setup_.all_cgroup_roots)
-    if (!setup_.cgroup.empty()) rmdir((root + setup_.cgroup).c_str());  // succeeds once no builder is left
+    if (!setup_.cgroup.empty()) remove_parent_cgroup(root + setup_.cgroup);
 }
 
 }  // namespace mayfly::local

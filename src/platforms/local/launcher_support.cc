@@ -39,10 +39,48 @@ std::vector<std::string> names_in(const std::string& directory) {
   return names;
 }
 
+std::string enter_user_namespace(const LauncherSetup& setup) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return failed("cannot make a pipe");
+  Fd read_end(ends[0]), write_end(ends[1]);
+  const auto n = [](std::uint64_t number) { return std::to_string(number); };
+  const std::string pid = n(static_cast<std::uint64_t>(getpid()));
+  const std::string map_uids =
+      "newuidmap " + pid + " 0 " + n(setup.host_uid) + " 1 1 " + n(setup.sub_uid) + " " + n(setup.sub_count);
+  const std::string map_gids =
+      "newgidmap " + pid + " 0 " + n(setup.host_gid) + " 1 1 " + n(setup.sub_gid) + " " + n(setup.sub_count);
+  // The mapping programs are setuid: they must be started from outside the namespace that they map.
+  const pid_t helper = fork();
+  if (helper < 0) return failed("cannot fork");
+  if (helper == 0) {
+    write_end.reset();
+    char byte;
+    (void)!read(read_end.get(), &byte, 1);
+    execl("/bin/sh", "sh", "-c", (map_uids + " && " + map_gids).c_str(), nullptr);
+    _exit(127);
+  }
+  const int unshared = unshare(CLONE_NEWUSER);
+  const int error = errno;
+  write_end.reset();
+  int status = 0;
+  waitpid(helper, &status, 0);
+  errno = error;
+  if (unshared != 0) return failed("this host allows an ordinary user no user namespace");
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    return "newuidmap or newgidmap failed; are they installed (uidmap), and has this user subordinate ids in "
+           "/etc/subuid and /etc/subgid?";
+  if (setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0) return failed("cannot become root of the user namespace");
+  return "";
+}
+
 std::string private_mounts(const LauncherSetup& setup) {
   if (unshare(CLONE_NEWNS) != 0) return failed("this host allows no mount namespace");
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return failed("cannot make the mounts private");
-  if (setup.hide_unified && umount2("/sys/fs/cgroup/unified", MNT_DETACH) != 0)
+  // Mounts from a more privileged namespace cannot be taken away, only covered.
+  if (setup.hide_unified && setup.rootless &&
+      mount("mayfly", "/sys/fs/cgroup/unified", "tmpfs", MS_RDONLY, "size=4k") != 0)
+    return failed("cannot cover /sys/fs/cgroup/unified");
+  if (setup.hide_unified && !setup.rootless && umount2("/sys/fs/cgroup/unified", MNT_DETACH) != 0)
     return failed("cannot hide /sys/fs/cgroup/unified");
   return "";
 }

@@ -12,6 +12,9 @@ namespace mayfly::local {
 std::vector<std::string> names_in(
     const std::string& directory);  // sorted as the kernel gives them; empty if it is not there
 
+// Rootless: makes this process root of a user namespace, with the user's subordinate ids by newuidmap and newgidmap.
+std::string enter_user_namespace(const LauncherSetup& setup);
+
 // A mount namespace of this process's own, from which nothing spreads; without the unified hierarchy if it is to be
 // hidden.
 std::string private_mounts(const LauncherSetup& setup);

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include "agent/embedded.h"
+#include "platforms/local/host_cgroups.h"
+#include "platforms/local/host_probe.h"
 #include "platforms/local/launcher_support.h"
 #include "tests/contract/platform_contract.h"
 
@@ -11,7 +13,9 @@ namespace mayfly::testing_support {
 namespace {
 
 std::string why_not(const std::string& runtime) {
-  if (geteuid() != 0) return "builders as an ordinary user are tried elsewhere; this needs root";
+  for (const auto& check : local::probe_host("/tmp", runtime).checks)
+    if (check.status == local::HostCheck::Status::missing)
+      return "this host lacks: " + check.name + " (" + check.found + ")";
   if (os::find_program(runtime).empty()) return runtime + " is not installed";
   if (os::find_program("skopeo").empty() || os::find_program("buildah").empty())
     return "skopeo or buildah is not installed";
@@ -35,7 +39,7 @@ std::string remains(const std::string& directory, const BuilderId& id) {
 }
 
 PlatformUnderTest with_runtime(const std::string& runtime) {
-  return {runtime, why_not(runtime),
+  return {runtime, why_not(runtime), local::probe_cgroups().problem,
           [runtime](const std::string& directory, const Log& log) -> Result<std::unique_ptr<Platform>> {
             local::LocalOptions options;
             options.directory = directory;
