@@ -61,10 +61,13 @@ HostCheck user_namespaces_check() {
 
 // In a child only. Without a mapping of its own id it could make no file.
 bool become_root_of_a_namespace() {
-  const std::string uid = "0 " + std::to_string(geteuid()) + " 1";
-  if (unshare(CLONE_NEWUSER) != 0) return false;
-  const os::Fd map(open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC));
-  return map && write(map.get(), uid.data(), uid.size()) > 0;
+  const std::string uid = "0 " + std::to_string(geteuid()) + " 1", gid = "0 " + std::to_string(getegid()) + " 1";
+  const auto put = [](const char* path, const std::string& value) {
+    const os::Fd fd(open(path, O_WRONLY | O_CLOEXEC));
+    return fd && write(fd.get(), value.data(), value.size()) > 0;
+  };
+  return unshare(CLONE_NEWUSER) == 0 && put("/proc/self/uid_map", uid) && put("/proc/self/setgroups", "deny") &&
+         put("/proc/self/gid_map", gid);
 }
 
 HostCheck mounts_check(bool overlay) {
