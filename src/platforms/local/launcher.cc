@@ -197,7 +197,12 @@ void Launcher::launch(LaunchOrder order, os::Fd listen_socket) {
       error = sent.error().text();
   if (error.empty() && order.egress)
     if (auto sent = send_message(slot.socket.get(), "hold", hold_write.get()); !sent) error = sent.error().text();
-  if (!error.empty()) return answer(order, error);
+  if (!error.empty()) {  // nobody knows this slot any more, so its cgroup goes with it
+    kill(slot.pid, SIGKILL);
+    waitpid(slot.pid, nullptr, 0);
+    remove_slot_cgroup(slot.name);
+    return answer(order, error);
+  }
   slot.order = std::move(order);
   busy_.push_back(std::move(slot));
 }
