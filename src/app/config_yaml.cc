@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <libfyaml.h>
 
+#include "base/text.h"
+
 namespace mayfly {
 namespace {
 
@@ -28,27 +30,6 @@ std::string text_of(fy_token* token) {
   std::size_t length = 0;
   const char* text = token == nullptr ? nullptr : fy_token_get_text(token, &length);
   return text == nullptr ? std::string() : std::string(text, length);
-}
-
-// The first byte that is not part of well-formed UTF-8, or npos. libfyaml passes some ill-formed text through.
-std::size_t ill_formed_utf8(std::string_view s) {
-  for (std::size_t i = 0; i < s.size();) {
-    auto c = static_cast<unsigned char>(s[i]);
-    std::size_t n = c < 0x80                ? 1
-                    : c >= 0xc2 && c < 0xe0 ? 2
-                    : c >= 0xe0 && c < 0xf0 ? 3
-                    : c >= 0xf0 && c < 0xf5 ? 4
-                                            : 0;
-    if (n == 0 || i + n > s.size()) return i;
-    for (std::size_t k = 1; k < n; ++k)
-      if ((static_cast<unsigned char>(s[i + k]) & 0xc0) != 0x80) return i;
-    auto second = n > 1 ? static_cast<unsigned char>(s[i + 1]) : 0U;
-    bool overlong = (c == 0xe0 && second < 0xa0) || (c == 0xf0 && second < 0x90);
-    bool surrogate = c == 0xed && second >= 0xa0, beyond = c == 0xf4 && second >= 0x90;
-    if (overlong || surrogate || beyond) return i;
-    i += n;
-  }
-  return std::string_view::npos;
 }
 
 YamlMark mark_at(std::string_view text, std::size_t offset) {

@@ -38,6 +38,14 @@ TEST(Base64, RoundTripsAndRefuses) {
   for (auto bad : {"a", "ab=c", "====", "a*aa"}) EXPECT_EQ(base64_decode(bad), std::nullopt) << bad;
 }
 
+TEST(Utf8, FindsTheFirstIllFormedByte) {
+  EXPECT_EQ(ill_formed_utf8("a\u00e9\u20ac\U0001F600"), std::string::npos);
+  EXPECT_EQ(ill_formed_utf8("ab\xff"), 2u);
+  EXPECT_EQ(ill_formed_utf8("\xe2\x82"), 0u);          // cut off
+  EXPECT_EQ(ill_formed_utf8("\xc0\xaf"), 0u);          // overlong
+  EXPECT_EQ(ill_formed_utf8("x\xed\xa0\x80"), 1u);     // a surrogate
+}
+
 TEST(ShellQuote, QuotesOnlyWhatNeedsIt) { EXPECT_EQ(shell_quote({"echo", "it's", ""}), "echo 'it'\\''s' ''"); }
 
 TEST(DnsLabel, Limits) {

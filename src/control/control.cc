@@ -52,6 +52,8 @@ class Control::Loop {
 
   Core& core() { return core_; }
   Store& store() { return store_; }
+  // Walks of the whole ledger take seconds: not on the control thread. The answer comes back to it.
+  void check(std::function<void()> task) { checks_.post(std::move(task)); }
 
  private:
   void run() {
@@ -82,6 +84,7 @@ class Control::Loop {
   std::unique_ptr<WorkerExecutor> executor_;
   Store& store_;
   Core core_;
+  Workers checks_{1};
   std::thread thread_;
 };
 
@@ -126,7 +129,10 @@ void Control::ledger(std::uint64_t from_seq, std::size_t limit, std::string subj
   });
 }
 void Control::verify_ledger(Done<LedgerCheck> done) {
-  loop_->post([s = &loop_->store(), done = std::move(done)] { done(s->verify_ledger()); });
+  loop_->check([l = loop_.get(), done = std::move(done)] {
+    auto checked = std::make_shared<Result<LedgerCheck>>(l->store().verify_ledger());
+    l->post([done, checked] { done(*checked); });
+  });
 }
 void Control::when_ended(JobId id, Done<Job> done) {
   loop_->post([c = &loop_->core(), id, done = std::move(done)] { c->when_ended(id, done); });

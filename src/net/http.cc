@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "base/text.h"
 #include "model/json.h"
 
 namespace mayfly::net {
@@ -81,31 +82,11 @@ std::string_view http_reason(int status) {
   }
 }
 
-namespace {
-
-bool is_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    auto c = static_cast<unsigned char>(text[i]);
-    std::size_t more = c < 0x80                     ? 0
-                       : (c >> 5) == 6 && c > 0xC1  ? 1
-                       : (c >> 4) == 14             ? 2
-                       : (c >> 3) == 30 && c < 0xF5 ? 3
-                                                    : 9;
-    if (more == 9 || i + more >= text.size() + (more == 0)) return false;
-    for (std::size_t k = 1; k <= more; ++k)
-      if ((static_cast<unsigned char>(text[i + k]) >> 6) != 2) return false;
-    i += more + 1;
-  }
-  return true;
-}
-
-}  // namespace
-
 std::string error_body(const Error& e) {
   // A message may quote bytes that a client sent; JSON must be UTF-8 whatever they were.
   Error clean = e;
   for (auto* text : {&clean.what, &clean.where, &clean.next}) {
-    if (is_utf8(*text)) continue;
+    if (ill_formed_utf8(*text) == std::string::npos) continue;
     for (char& c : *text)
       if (static_cast<unsigned char>(c) >= 0x80) c = '?';
   }

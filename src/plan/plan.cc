@@ -12,8 +12,9 @@ struct PoolSight {
   PoolView view;                   // spec is null for a pool that is no longer configured
   std::vector<const Job*> queued;  // in the order in which they will be served
   std::vector<const Builder*> ready;
-  int coming = 0;  // requested or starting, without a job
-  int exist = 0;   // all that are not gone
+  int coming = 0;                 // requested or starting, without a job
+  std::optional<Time> refill_at;  // a job was just handed over: warm builders are not replaced before this
+  int exist = 0;                  // all that are not gone
 };
 
 std::string count(int n, std::string_view one, std::string_view many) {
@@ -41,6 +42,7 @@ class Planner {
         pools_[j->spec.pool].queued.push_back(j);
       else
         ++busy[j->spec.pool][j->spec.submitter];
+      if (j->state == JobState::assigned) hold_refill(pools_[j->spec.pool], j->assigned_at);
       by_id[j->id] = j;
     }
     jobs_ = std::move(by_id);
@@ -122,9 +124,15 @@ class Planner {
     }
   }
 
+  void hold_refill(PoolSight& pool, Time handed_over) {
+    Time until = handed_over + patience_.refill;
+    if (until > now_ && (!pool.refill_at || until > *pool.refill_at)) pool.refill_at = until;
+  }
+
   void assign(PoolSight& pool) {
     if (seen_.shutting_down) return;
     auto n = std::min(pool.queued.size(), pool.ready.size());
+    if (n > 0) hold_refill(pool, now_);
     for (std::size_t i = 0; i < n; ++i) plan_.actions.push_back(AssignJob{pool.queued[i]->id, pool.ready[i]->id});
     pool.queued.erase(pool.queued.begin(), pool.queued.begin() + static_cast<std::ptrdiff_t>(n));
     pool.ready.erase(pool.ready.begin(), pool.ready.begin() + static_cast<std::ptrdiff_t>(n));
@@ -193,6 +201,10 @@ class Planner {
     const PoolSpec& spec = *pool.view.spec;
     int demand = static_cast<int>(pool.queued.size());
     int missing = demand + spec.warm - pool.coming - static_cast<int>(pool.ready.size());
+    if (pool.refill_at && missing > demand - pool.coming) {
+      missing = demand - pool.coming;
+      wake_by(*pool.refill_at);
+    }
     int room = spec.max - pool.exist;
     int slots = seen_.platforms.at(spec.platform).parallel_launches - launching_[spec.platform];
     int starts = std::max(0, std::min({missing, room, slots}));

@@ -82,6 +82,9 @@ struct Plan {
 
 // Bounds on what may take how long before the plan gives up on it.
 struct Patience {
+  // A warm builder is replaced only once its job runs, or after this: on a small host the replacement's start would
+  // take the very cores that the job needs for its first millisecond.
+  Duration refill = std::chrono::milliseconds(20);
   Duration start = std::chrono::minutes(2);     // requested → ready
   Duration overdue = std::chrono::seconds(30);  // past timeout and grace, before a job is ended from outside
   int failed_starts = 5;                        // in a row, before the jobs waiting for them fail

@@ -26,6 +26,7 @@ struct World {
   PoolView view;
   PlatformView platform{.available = true, .disk_full = false, .problem = {}, .parallel_launches = 4};
   bool shutting_down = false;
+  Patience patience{.refill = Duration(0)};
 
   World() { view.image.ready = true; }
 
@@ -58,7 +59,7 @@ struct World {
     seen.shutting_down = shutting_down;
     for (const auto& j : jobs) seen.jobs.push_back(&j);
     for (const auto& b : builders) seen.builders.push_back(&b);
-    return plan::plan(seen, now);
+    return plan::plan(seen, now, patience);
   }
 };
 
@@ -126,6 +127,26 @@ TEST(Plan, WarmBuildersAreReplacedAsTheyAreTaken) {
   auto p = w.plan();
   EXPECT_EQ(all<AssignJob>(p).size(), 1u);
   EXPECT_EQ(all<StartBuilder>(p).size(), 1u);
+}
+
+TEST(Plan, AWarmBuilderIsReplacedOnceItsJobRuns) {
+  World w;
+  w.pool.warm = 1;
+  w.patience.refill = milliseconds(20);
+  w.job();
+  w.builder(BuilderState::ready);
+  auto p = w.plan();
+  EXPECT_EQ(all<AssignJob>(p).size(), 1u);
+  EXPECT_TRUE(all<StartBuilder>(p).empty());
+  EXPECT_EQ(p.wake, t0 + milliseconds(20));
+  carry_out(w, p);
+  EXPECT_TRUE(all<StartBuilder>(w.plan(t0 + milliseconds(19))).empty());
+  w.job();  // what waits is served at once all the same
+  EXPECT_EQ(all<StartBuilder>(w.plan(t0 + milliseconds(19))).size(), 1u);
+  w.jobs.pop_back();
+  EXPECT_EQ(all<StartBuilder>(w.plan(t0 + milliseconds(20))).size(), 1u);
+  w.jobs[0].state = JobState::running;
+  EXPECT_EQ(all<StartBuilder>(w.plan(t0 + milliseconds(2))).size(), 1u);
 }
 
 TEST(Plan, APermanentImageProblemEndsTheWaitingJobs) {

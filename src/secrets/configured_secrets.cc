@@ -83,6 +83,9 @@ Result<std::string> ConfiguredSecrets::get(const std::string& name) {
   if (value.size() > max_secret_length)
     return fail(ErrorCode::invalid, fmt::format("the value in {} has more than {} bytes", source, max_secret_length),
                 where, "Put what is larger into the image or the job's input.");
+  if (ill_formed_utf8(value) != std::string::npos)
+    return fail(ErrorCode::invalid, fmt::format("the value in {} is not UTF-8 text", source), where,
+                "Encode it, for example with base64.");
   if (value.find('\0') != std::string::npos)
     return fail(ErrorCode::invalid,
                 fmt::format("the value in {} has a NUL byte, which no environment variable can hold", source), where,
