@@ -14,12 +14,15 @@ std::string runtime_wanted() {
   return wanted && *wanted ? wanted : "auto";
 }
 
-Result<std::vector<std::unique_ptr<Platform>>> make_platforms(const Config&, const StatePaths& paths, const Log& log) {
+Result<std::vector<std::unique_ptr<Platform>>> make_platforms(const Config& config, const StatePaths& paths,
+                                                              StateLife life, const Log& log) {
   std::vector<std::unique_ptr<Platform>> all;
   local::LocalOptions options;
   options.directory = paths.platform("local");
   options.agent_program = agent::embedded_agent();
   options.runtime = runtime_wanted();
+  for (const auto& [name, pool] : config.pools) options.egress |= pool.network == Network::egress;
+  if (life == StateLife::passing) options.remove_when_gone = paths.root;
   MAYFLY_ASSIGN(auto platform, local::LocalPlatform::create(std::move(options), log));
   all.push_back(std::move(platform));
   return all;

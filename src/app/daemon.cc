@@ -57,7 +57,8 @@ struct Daemon::Parts {
 Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Daemon::~Daemon() { stop(OnStop::keep_running_jobs); }
 
-Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& state_directory, const Log& log) {
+Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& state_directory, StateLife life,
+                                              const Log& log) {
   auto p = std::make_unique<Parts>();
   p->config = std::move(config);
   char* absolute = nullptr;
@@ -69,7 +70,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& 
   MAYFLY_ASSIGN(p->lock, lock_state(p->paths));
   for (const auto& d : {p->paths.uploads(), p->paths.jobs()}) MAYFLY_TRY(os::make_directories(d));
   // Platforms first: they start helper processes, which is cheapest and safest before there are threads and open files.
-  MAYFLY_ASSIGN(p->platforms, make_platforms(p->config, p->paths, log));
+  MAYFLY_ASSIGN(p->platforms, make_platforms(p->config, p->paths, life, log));
   MAYFLY_ASSIGN(auto seccomp, compile_seccomp(log));
   MAYFLY_ASSIGN(p->store, SqliteStore::open(p->paths.database()));
   p->secrets = std::make_unique<ConfiguredSecrets>(p->config.secrets);

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "app/catalog.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "model/pool.h"
@@ -18,7 +19,8 @@ enum class OnStop {
 class Daemon {
  public:
   // `log` outlives the daemon. conflict: another daemon has this state directory.
-  static Result<std::unique_ptr<Daemon>> start(Config config, const std::string& state_directory, const Log& log);
+  static Result<std::unique_ptr<Daemon>> start(Config config, const std::string& state_directory, StateLife life,
+                                               const Log& log);
   ~Daemon();  // as stop(keep_running_jobs)
 
   void stop(OnStop how);

@@ -59,8 +59,8 @@ int run_up(const UpRequest& request) {
   auto signals = stop_signals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   const Log log(*level);
-  auto daemon =
-      Daemon::start(std::move(*config), request.state.empty() ? default_state_directory() : request.state, log);
+  auto daemon = Daemon::start(std::move(*config), request.state.empty() ? default_state_directory() : request.state,
+                              StateLife::lasting, log);
   if (!daemon) return complain(daemon.error());
   log.info("mayfly is up on {}", (*daemon)->listening());
   int signal = 0;
@@ -94,7 +94,7 @@ Result<Standalone> run_standalone(const StandaloneRequest& request) {
 
   // Only what the user must know: this daemon is an inner part of one command.
   auto log = std::make_shared<Log>(LogLevel::error);
-  auto started = Daemon::start(std::move(config), directory, *log);
+  auto started = Daemon::start(std::move(config), directory, StateLife::passing, *log);
   if (!started) {
     (void)os::remove_tree(directory);
     return Unexpected(started.error());

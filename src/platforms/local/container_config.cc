@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "agent/options.h"
+#include "platforms/local/launch_order.h"
 
 namespace mayfly::local {
 namespace {
@@ -68,10 +69,16 @@ json::array mapping(std::uint32_t first, const ContainerShape& shape) {
 json::object linux_part(const BuilderRequest& request, const ContainerShape& shape) {
   json::array namespaces;
   for (const char* type : {"pid", "mount", "ipc", "uts", "cgroup"}) namespaces.push_back({{"type", type}});
-  if (request.network != Network::host) namespaces.push_back({{"type", "network"}});
+  const bool joins = request.network == Network::egress;
+  const auto path = [](const char* type) { return std::string(network_placeholder) + "/ns/" + type; };
+  if (joins) namespaces.push_back({{"type", "network"}, {"path", path("net")}});
+  if (request.network == Network::none) namespaces.push_back({{"type", "network"}});
   json::object part;
   if (shape.map_users) {
-    namespaces.push_back({{"type", "user"}});
+    if (joins)
+      namespaces.push_back({{"type", "user"}, {"path", path("user")}});
+    else
+      namespaces.push_back({{"type", "user"}});
     part["uidMappings"] = mapping(shape.first_uid, shape);
     part["gidMappings"] = mapping(shape.first_gid, shape);
   }

@@ -91,12 +91,12 @@ void visit_setup(Visitor& v, Setup& s) {
   v(s.directory), v(s.runtime), v(s.is_runc), v(s.cgroup), v(s.cgroup_roots), v(s.all_cgroup_roots), v(s.cgroup_v2),
       v(s.hide_unified);
   v(s.rootless), v(s.host_uid), v(s.host_gid), v(s.sub_uid), v(s.sub_gid), v(s.sub_count);
-  v(s.first_uid), v(s.first_gid), v(s.ids), v(s.place);
+  v(s.first_uid), v(s.first_gid), v(s.ids), v(s.egress), v(s.remove_when_gone), v(s.place);
 }
 template <class Visitor, class Order>
 void visit_order(Visitor& v, Order& o) {
   v(o.number), v(o.id), v(o.directory), v(o.lowers), v(o.config), v(o.files), v(o.agent), v(o.agent_target);
-  v(o.disk), v(o.memory), v(o.cpu_micros), v(o.pids), v(o.egress), v(o.cancel);
+  v(o.disk), v(o.memory), v(o.cpu_micros), v(o.pids), v(o.egress), v(o.cancel), v(o.goodbye);
 }
 template <class Visitor, class Answer>
 void visit_answer(Visitor& v, Answer& a) {
@@ -143,6 +143,11 @@ Result<LaunchAnswer> decode_answer(std::string_view bytes) {
   visit_answer(r, answer);
   if (!r.complete()) return torn();
   return answer;
+}
+
+void replace_all(std::string& text, std::string_view placeholder, std::string_view value) {
+  for (std::size_t at = 0; (at = text.find(placeholder, at)) != std::string::npos; at += value.size())
+    text.replace(at, placeholder.size(), value);
 }
 
 Result<void> send_message(int socket, std::string_view bytes, int fd) {

@@ -26,6 +26,8 @@ struct LauncherSetup {
   std::uint32_t host_uid = 0, host_gid = 0;  // rootless: who that root is outside
   std::uint32_t sub_uid = 0, sub_gid = 0, sub_count = 0;  // rootless: the subordinate ids that uid 1 and on become
   std::uint32_t first_uid = 0, first_gid = 0, ids = 0;    // builders' uid 0 on the host, and how many follow
+  bool egress = false;  // builders with `network: egress` are expected, so networks are kept ready from the start
+  std::string remove_when_gone;  // a directory: should the daemon be killed, all builders and this go; empty: they stay
   std::string place;  // an existing directory that builders' file systems cover, each in a mount namespace of its own
 };
 
@@ -43,8 +45,15 @@ struct LaunchOrder {
   std::int64_t cpu_micros = 0;  // of each 100 ms; 0: not limited
   int pids = 0;
   bool egress = false;
-  bool cancel = false;  // not a launch: give up the one of this id
+  bool cancel = false;   // not a launch: give up the one of this id
+  bool goodbye = false;  // not a launch: the daemon ends, and has left here what it wants to leave
 };
+
+// In LaunchOrder::config of a builder with egress: the /proc directory of the process whose network and user namespace
+// it joins, which is known only once the slot has the order.
+inline constexpr std::string_view network_placeholder = "@NETWORK@";
+inline constexpr std::string_view slot_placeholder = "@SLOT@";
+void replace_all(std::string& text, std::string_view placeholder, std::string_view value);
 
 struct LaunchAnswer {
   std::uint64_t number = 0;

@@ -219,7 +219,7 @@ std::string carry_out(const LauncherSetup& setup, const LaunchOrder& order, cons
   if (auto error = mount_overlay(setup, lowers); !error.empty()) return error;
   if (auto error = fill(setup, order, agent); !error.empty()) return error;
   std::string config = order.config;
-  if (const auto at = config.find("@SLOT@"); at != std::string::npos) config.replace(at, 6, slot);
+  replace_all(config, slot_placeholder, slot);
   if (auto error = note(setup.place + "/config.json", config); !error.empty()) return error;
   lowers.clear();
   if (auto error = arrange_descriptors(order, listen_socket, oom, hold); !error.empty()) return error;

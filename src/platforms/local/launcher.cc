@@ -19,6 +19,7 @@
 
 #include "platforms/local/launch_steps.h"
 #include "platforms/local/launcher_support.h"
+#include "platforms/local/remains.h"
 
 namespace mayfly::local {
 namespace {
@@ -62,19 +63,16 @@ int Launcher::run() {
   if (!error.empty()) return 1;
   while (control_) {
     fill_slots();
+    fill_networks();
     std::vector<pollfd> fds{{control_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
-    for (const auto& network : networks_) fds.push_back({network.ready.get(), POLLIN, 0});
+    networks_.add_to(fds);
     if (poll(fds.data(), fds.size(), -1) < 0) continue;
     if (fds[1].revents) reap();
-    for (std::size_t i = fds.size(); i-- > 2;)
-      if (fds[i].revents) {
-        Network network = std::move(networks_[i - 2]);
-        networks_.erase(networks_.begin() + static_cast<std::ptrdiff_t>(i - 2));
-        network_ready(std::move(network));
-      }
+    look_at_networks();
     if (fds[0].revents) take_message();
   }
   finish();
+  if (!dismissed_ && !setup_.remove_when_gone.empty()) stop_builders();
   return 0;
 }
 
@@ -85,6 +83,7 @@ std::string Launcher::prepare() {
   // Containers are children of the runtime, which ends; the launcher inherits and reaps them, whatever the host's PID 1
   // does.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
+  if (setup_.egress) networks_wanted_ = idle_slots;
   if (auto error = take_lock(); !error.empty()) return error;
   if (setup_.rootless)
     if (auto error = enter_user_namespace(setup_); !error.empty()) return error;
@@ -148,6 +147,8 @@ bool Launcher::fork_slot() {
 
 void Launcher::be_slot(const std::string& name, int socket) {
   control_.reset();
+  networks_.forget();
+  waiting_.clear();
   idle_.clear();  // their sockets: a slot ends when the launcher's end closes, so no other process may hold it
   busy_.clear();
   sigset_t none;
@@ -161,7 +162,10 @@ void Launcher::be_slot(const std::string& name, int socket) {
   auto order = decode_order(order_bytes->bytes);
   os::Fd hold;
   if (order && order->egress)
-    if (auto more = receive_message(socket)) hold = std::move(more->fd);
+    if (auto more = receive_message(socket)) {
+      hold = std::move(more->fd);
+      replace_all(order->config, network_placeholder, "/proc/" + more->bytes);
+    }
   if (error.empty())
     error = order ? carry_out(setup_, *order, name, std::move(order_bytes->fd), std::move(hold)) : order.error().what;
   (void)send_message(socket, error);
@@ -173,31 +177,24 @@ void Launcher::take_message() {
   if (!message || message->bytes.empty()) return control_.reset();
   auto order = decode_order(message->bytes);
   if (!order) return;
+  if (order->goodbye) dismissed_ = true;
+  if (order->goodbye) return;
   if (order->cancel) return cancel(*order);
   launch(std::move(*order), std::move(message->fd));
 }
 
 void Launcher::launch(LaunchOrder order, os::Fd listen_socket) {
+  if (order.egress && !networks_.any_ready()) {
+    networks_wanted_ = idle_slots;
+    return waiting_.push_back({std::move(order), std::move(listen_socket)});
+  }
   if (auto error = make_lowers(order); !error.empty()) return answer(order, error);
   if (idle_.empty() && !fork_slot()) return answer(order, failed("cannot fork"));
   Slot slot = std::move(idle_.front());
   idle_.pop_front();
-  // Written before the slot learns of the order: from here on its cgroup is this builder's, whoever dies.
-  std::string error = note(order.directory + "/slot", slot.name);
-  os::Fd hold_write;
-  if (order.egress && error.empty()) {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
-      error = failed("cannot make a pipe");
-    else
-      slot.exit_read.reset(ends[0]), hold_write.reset(ends[1]);
-  }
-  if (error.empty())
-    if (auto sent = send_message(slot.socket.get(), encode(order), listen_socket.get()); !sent)
-      error = sent.error().text();
-  if (error.empty() && order.egress)
-    if (auto sent = send_message(slot.socket.get(), "hold", hold_write.get()); !sent) error = sent.error().text();
-  if (!error.empty()) {  // nobody knows this slot any more, so its cgroup goes with it
+  if (order.egress) slot.network = std::move(*networks_.take());
+  if (auto error = hand_over(slot, order, listen_socket); !error.empty()) {
+    // Nobody knows this slot any more, so its cgroup goes with it.
     kill(slot.pid, SIGKILL);
     waitpid(slot.pid, nullptr, 0);
     remove_slot_cgroup(slot.name);
@@ -207,22 +204,39 @@ void Launcher::launch(LaunchOrder order, os::Fd listen_socket) {
   busy_.push_back(std::move(slot));
 }
 
+std::string Launcher::hand_over(Slot& slot, const LaunchOrder& order, const os::Fd& listen_socket) {
+  // Written before the slot learns of the order: from here on its cgroup is this builder's, whoever dies.
+  if (auto error = note(order.directory + "/slot", slot.name); !error.empty()) return error;
+  Network& network = slot.network;
+  if (order.egress) {
+    const std::string text = std::to_string(network.slirp) + " " + std::to_string(process_start_time(network.slirp));
+    if (auto error = note(order.directory + "/slirp", text); !error.empty()) return error;
+  }
+  if (auto sent = send_message(slot.socket.get(), encode(order), listen_socket.get()); !sent)
+    return sent.error().text();
+  if (!order.egress) return "";
+  auto sent = send_message(slot.socket.get(), std::to_string(network.holder), network.hold.get());
+  network.hold.reset();
+  return sent ? "" : sent.error().text();
+}
+
 void Launcher::cancel(const LaunchOrder& order) {
   // Its end is reaped and answered as a failed launch; whoever cancels waits for that.
   for (const auto& slot : busy_)
     if (slot.order->id == order.id) kill(slot.pid, SIGKILL);
-  for (const auto& network : networks_)
-    if (network.order.id == order.id) kill(network.pid, SIGKILL);
+  for (auto waiting = waiting_.begin(); waiting != waiting_.end(); ++waiting)
+    if (waiting->order.id == order.id) {
+      answer(waiting->order, "cancelled");
+      waiting_.erase(waiting);
+      break;
+    }
   answer(order, "");
 }
 
 // Root's layers belong to uid 0 of the host; a builder's uid 0 is another. An idmapped mount shows them as its own.
 std::string Launcher::make_lowers(LaunchOrder& order) {
   if (setup_.rootless || setup_.ids == 0) return "";
-  if (shifted_.size() + order.lowers.size() > max_shifted) {
-    for (const auto& [layer, at] : shifted_) umount2(at.c_str(), MNT_DETACH);
-    shifted_.clear();
-  }
+  if (shifted_.size() + order.lowers.size() > max_shifted) (void)unmount_lowers();
   if (!user_namespace_) user_namespace_ = make_user_namespace(setup_);
   if (!user_namespace_) return failed("cannot make a user namespace");
   for (auto& lower : order.lowers) {
@@ -235,6 +249,13 @@ std::string Launcher::make_lowers(LaunchOrder& order) {
     lower = found->second;
   }
   return "";
+}
+
+bool Launcher::unmount_lowers() {
+  bool good = true;
+  for (const auto& [layer, at] : shifted_) good &= umount2(at.c_str(), MNT_DETACH) == 0;
+  shifted_.clear();
+  return good;
 }
 
 std::string Launcher::mount_shifted(const std::string& layer, const std::string& at) {
@@ -257,6 +278,8 @@ void Launcher::reap() {
     } else if (auto idle = std::find_if(idle_.begin(), idle_.end(), is_it); idle != idle_.end()) {
       remove_slot_cgroup(idle->name);  // somebody killed it; another takes its place
       idle_.erase(idle);
+    } else if (networks_.ended(pid)) {
+      networks_wanted_ = 0;
     }
   }
 }
@@ -277,26 +300,31 @@ void Launcher::slot_ended(Slot slot, int status) {
   if (start == 0) return answer(order, "the agent ended at once: " + tail_of(order.directory + "/stderr"));
   if (auto error = note(order.directory + "/alive", std::to_string(pid) + " " + std::to_string(start)); !error.empty())
     return answer(order, error);
-  if (!order.egress) return answer(order, "");
-  if (auto error = start_network(order, pid, std::move(slot.exit_read)); !error.empty()) answer(order, error);
+  answer(order, "");
 }
 
-std::string Launcher::start_network(const LaunchOrder& order, int pid, os::Fd exit_read) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return failed("cannot make a pipe");
-  Network network{-1, os::Fd(ends[0]), order};
-  os::Fd ready(ends[1]);
-  network.pid = fork_slirp(setup_, pid, ready.get(), exit_read.get(), order.directory + "/slirp.log");
-  if (network.pid < 0) return failed("cannot fork");
-  const std::string text = std::to_string(network.pid) + " " + std::to_string(process_start_time(network.pid));
-  networks_.push_back(std::move(network));
-  return note(order.directory + "/slirp", text);
+void Launcher::fill_networks() {
+  const auto wanted = std::min(std::max(networks_wanted_, waiting_.size()), idle_slots);
+  const auto error = networks_.prepare(wanted);
+  if (error.empty()) return;
+  networks_wanted_ = 0;
+  for (; !waiting_.empty(); waiting_.pop_front()) answer(waiting_.front().order, error);
 }
 
-void Launcher::network_ready(Network network) {
-  char byte = 0;
-  if (read(network.ready.get(), &byte, 1) == 1) return answer(network.order, "");
-  answer(network.order, "slirp4netns could not set up the network: " + tail_of(network.order.directory + "/slirp.log"));
+// Every failure fails one order at most, and stops the keeping of a stock until the next order: a network that can
+// never be made must not be tried without end.
+void Launcher::look_at_networks() {
+  for (const auto& error : networks_.look()) {
+    networks_wanted_ = 0;
+    if (waiting_.empty()) continue;
+    answer(waiting_.front().order, error);
+    waiting_.pop_front();
+  }
+  while (!waiting_.empty() && networks_.any_ready()) {
+    Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    launch(std::move(next.order), std::move(next.listen_socket));
+  }
 }
 
 void Launcher::answer(const LaunchOrder& order, const std::string& error) {
@@ -304,13 +332,11 @@ void Launcher::answer(const LaunchOrder& order, const std::string& error) {
 }
 
 void Launcher::finish() {
-  for (int waited = 0; (!busy_.empty() || !networks_.empty()) && waited < finish_patience_ms; waited += 10) {
+  waiting_.clear();
+  networks_.end();
+  for (int waited = 0; !busy_.empty() && waited < finish_patience_ms; waited += 10) {
     usleep(10'000);
     reap();
-    std::erase_if(networks_, [](const Network& n) {
-      pollfd ready{n.ready.get(), POLLIN, 0};
-      return poll(&ready, 1, 0) != 0;
-    });
   }
   for (const auto& slot : busy_) kill(slot.pid, SIGKILL);
   for (auto& slot : idle_) {
@@ -318,8 +344,22 @@ void Launcher::finish() {
     waitpid(slot.pid, nullptr, 0);
     remove_slot_cgroup(slot.name);
   }
+  remove_parent_cgroups();
+}
+
+void Launcher::remove_parent_cgroups() {
   for (const auto& root : setup_.all_cgroup_roots)
     if (!setup_.cgroup.empty()) remove_parent_cgroup(root + setup_.cgroup);
+}
+
+// The daemon was killed, and nobody will ever start another here.
+void Launcher::stop_builders() {
+  const BuilderPlace place{setup_.directory, setup_.cgroup, setup_.all_cgroup_roots};
+  for (const auto& id : names_in(setup_.directory + "/b"))
+    (void)remove_builder(place, id, after(std::chrono::milliseconds(finish_patience_ms)));
+  remove_parent_cgroups();
+  // They are the images' own layers: where one stays mounted, nothing below it may be removed.
+  if (unmount_lowers()) (void)os::remove_tree(setup_.remove_when_gone);
 }
 
 }  // namespace mayfly::local

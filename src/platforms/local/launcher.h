@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "platforms/local/launch_order.h"
+#include "platforms/local/networks.h"
 
 namespace mayfly::local {
 
@@ -27,12 +28,11 @@ class Launcher {
     pid_t pid = -1;
     os::Fd socket;                     // orders go in, an error text comes out
     std::optional<LaunchOrder> order;  // once it has one
-    os::Fd exit_read;                  // egress: ends when the agent ends, so that slirp4netns ends too
+    Network network;                   // egress: what the builder joins
   };
-  struct Network {  // a slirp4netns that is starting
-    pid_t pid = -1;
-    os::Fd ready;
+  struct Waiting {  // for a network
     LaunchOrder order;
+    os::Fd listen_socket;
   };
 
   std::string prepare();  // lock, mount namespace, cgroups
@@ -43,13 +43,17 @@ class Launcher {
   [[noreturn]] void be_slot(const std::string& name, int socket);
   void take_message();
   void launch(LaunchOrder order, os::Fd listen_socket);
+  std::string hand_over(Slot& slot, const LaunchOrder& order, const os::Fd& listen_socket);
   void cancel(const LaunchOrder& order);
   std::string make_lowers(LaunchOrder& order);
+  bool unmount_lowers();
   std::string mount_shifted(const std::string& layer, const std::string& at);
   void reap();
+  void stop_builders();
+  void remove_parent_cgroups();
   void slot_ended(Slot slot, int status);
-  std::string start_network(const LaunchOrder& order, int pid, os::Fd exit_read);
-  void network_ready(Network network);
+  void fill_networks();
+  void look_at_networks();
   void answer(const LaunchOrder& order, const std::string& error);
   void remove_slot_cgroup(const std::string& name);
   void finish();
@@ -59,9 +63,12 @@ class Launcher {
   os::Fd lock_, signals_, user_namespace_;
   std::string birth_;  // makes slots' names differ from those of every launcher before
   int slots_made_ = 0;
+  bool dismissed_ = false;  // the daemon said that it ends
   std::deque<Slot> idle_;
   std::vector<Slot> busy_;
-  std::vector<Network> networks_;
+  Networks networks_{setup_};
+  std::size_t networks_wanted_ = 0;  // how many to keep ready; none before somebody needs them
+  std::deque<Waiting> waiting_;
   std::map<std::string, std::string> shifted_;  // layer → its idmapped mount in this process's mount namespace
   std::string slot_error_;                      // why slots cannot be made; told with the next order
 };

@@ -67,6 +67,9 @@ Result<std::unique_ptr<LauncherClient>> LauncherClient::start(const std::string&
 }
 
 LauncherClient::~LauncherClient() {
+  LaunchOrder goodbye;
+  goodbye.goodbye = true;
+  (void)send_message(control_.get(), encode(goodbye));
   shutdown(control_.get(), SHUT_RDWR);
   if (reader_.joinable()) reader_.join();
   control_.reset();

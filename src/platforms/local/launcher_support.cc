@@ -115,6 +115,18 @@ bool kill_and_remove_cgroup(const std::string& path, int patience_ms) {
   }
 }
 
+bool map_users(const LauncherSetup& setup, pid_t pid) {
+  const auto map = [&setup](std::uint32_t first) {
+    const auto line = [](std::uint32_t inside, std::uint32_t outside, std::uint32_t count) {
+      return std::to_string(inside) + " " + std::to_string(outside) + " " + std::to_string(count) + "\n";
+    };
+    // Rootless: uid 0 and the others are two ranges outside, and no mapping may span both.
+    return setup.rootless ? line(0, first, 1) + line(1, first + 1, setup.ids - 1) : line(0, first, setup.ids);
+  };
+  const std::string proc = "/proc/" + std::to_string(pid);
+  return put(proc + "/uid_map", map(setup.first_uid)) && put(proc + "/gid_map", map(setup.first_gid));
+}
+
 Fd make_user_namespace(const LauncherSetup& setup) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return Fd();
@@ -127,11 +139,9 @@ Fd make_user_namespace(const LauncherSetup& setup) {
     _exit(0);
   }
   if (pid < 0) return Fd();
-  const std::string proc = "/proc/" + std::to_string(pid), size = " " + std::to_string(setup.ids) + "\n";
-  const bool mapped = put(proc + "/uid_map", "0 " + std::to_string(setup.first_uid) + size) &&
-                      put(proc + "/gid_map", "0 " + std::to_string(setup.first_gid) + size);
+  const bool mapped = map_users(setup, pid);
   const int error = errno;
-  Fd ns(mapped ? open((proc + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC) : -1);
+  Fd ns(mapped ? open(("/proc/" + std::to_string(pid) + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC) : -1);
   write_end.reset();
   waitpid(pid, nullptr, 0);
   errno = error;
@@ -152,27 +162,6 @@ std::string mount_idmapped(const std::string& source, const std::string& at, int
   if (syscall(SYS_move_mount, tree.get(), "", AT_FDCWD, at.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
     return failed("cannot mount the layer at " + at);
   return "";
-}
-
-pid_t fork_slirp(const LauncherSetup&, int pid, int ready_fd, int exit_fd, const std::string& log) {
-  const pid_t child = fork();
-  if (child != 0) return child;
-  setsid();
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  dup2(open("/dev/null", O_RDONLY), 0);
-  dup2(out, 1);
-  dup2(out, 2);
-  const int ready = fcntl(ready_fd, F_DUPFD, 20), leave = fcntl(exit_fd, F_DUPFD, 20);
-  dup2(ready, 3);
-  dup2(leave, 4);
-  close_range(5, ~0u, 0);
-  execlp("slirp4netns", "slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox",
-         "--enable-seccomp", "--ready-fd=3", "--exit-fd=4", std::to_string(pid).c_str(), "tap0", nullptr);
-  dprintf(2, "cannot execute slirp4netns: %s\n", std::strerror(errno));
-  _exit(127);
 }
 
 }  // namespace mayfly::local

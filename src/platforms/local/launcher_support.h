@@ -23,11 +23,11 @@ std::string make_parent_cgroups(const LauncherSetup& setup);
 // Kills what is in it, waits (bounded) until it is empty, removes it. True when it is gone.
 bool kill_and_remove_cgroup(const std::string& path, int patience_ms);
 
+// Gives the builders' mapping to the new user namespace of process `pid`. False, with errno: it cannot.
+bool map_users(const LauncherSetup& setup, pid_t pid);
+
 // A user namespace with the builders' mapping, held by its descriptor.
 os::Fd make_user_namespace(const LauncherSetup& setup);
 std::string mount_idmapped(const std::string& source, const std::string& at, int user_namespace);
-
-// slirp4netns for the network namespace of process `pid`; ends when exit_fd's other end closes. -1 if fork failed.
-pid_t fork_slirp(const LauncherSetup& setup, int pid, int ready_fd, int exit_fd, const std::string& log);
 
 }  // namespace mayfly::local

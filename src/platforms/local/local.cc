@@ -110,6 +110,8 @@ Result<void> LocalPlatform::set_up() {
   MAYFLY_ASSIGN(const std::string runtime, choose_runtime(options_.runtime));
   const HostCgroups cgroups = probe_cgroups();
   setup_.directory = directory;
+  setup_.egress = options_.egress;
+  setup_.remove_when_gone = options_.remove_when_gone;
   setup_.runtime = runtime;
   setup_.is_runc = runtime.ends_with("runc");
   setup_.cgroup_roots = cgroups.roots;
@@ -140,7 +142,7 @@ Result<void> LocalPlatform::set_up() {
   shape_.has_oom_file = !setup_.cgroup.empty();
   shape_.open_files = std::min<std::uint64_t>(files.rlim_max, 1u << 20);
   if (setup_.is_runc && !setup_.cgroup.empty())
-    shape_.cgroups_path = setup_.cgroup + "/@SLOT@";  // the launcher knows the slot
+    shape_.cgroups_path = setup_.cgroup + "/" + std::string(slot_placeholder);  // the launcher knows the slot
   return {};
 }
 

@@ -1,26 +1,13 @@
 // The contract suite for `local`, with crun and with runc.
-#include "platforms/local/local.h"
-
 #include <unistd.h>
 
-#include "agent/embedded.h"
 #include "platforms/local/host_cgroups.h"
-#include "platforms/local/host_probe.h"
 #include "platforms/local/launcher_support.h"
+#include "platforms/local/test_support.h"
 #include "tests/contract/platform_contract.h"
 
 namespace mayfly::testing_support {
 namespace {
-
-std::string why_not(const std::string& runtime) {
-  for (const auto& check : local::probe_host("/tmp", runtime).checks)
-    if (check.status == local::HostCheck::Status::missing)
-      return "this host lacks: " + check.name + " (" + check.found + ")";
-  if (os::find_program(runtime).empty()) return runtime + " is not installed";
-  if (os::find_program("skopeo").empty() || os::find_program("buildah").empty())
-    return "skopeo or buildah is not installed";
-  return "";
-}
 
 // Whatever still carries the builder's name, or its state directory's, where a builder leaves traces.
 std::string remains(const std::string& directory, const BuilderId& id) {
@@ -40,14 +27,7 @@ std::string remains(const std::string& directory, const BuilderId& id) {
 
 PlatformUnderTest with_runtime(const std::string& runtime) {
   return {runtime, why_not(runtime), local::probe_cgroups().problem,
-          [runtime](const std::string& directory, const Log& log) -> Result<std::unique_ptr<Platform>> {
-            local::LocalOptions options;
-            options.directory = directory;
-            options.agent_program = agent::embedded_agent();
-            options.runtime = runtime;
-            MAYFLY_ASSIGN(std::unique_ptr<Platform> made, local::LocalPlatform::create(options, log));
-            return made;
-          },
+          [runtime](const std::string& directory, const Log& log) { return make_local(runtime, directory, log); },
           remains};
 }
 
