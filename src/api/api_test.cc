@@ -4,83 +4,23 @@
 #include <boost/json.hpp>
 
 #include <fstream>
-#include <mutex>
 #include <set>
 
 #include "api/auth.h"
 #include "api/routes.h"
 #include "api/service.h"
 #include "api/shapes.h"
+#include "api/test_support.h"
 #include "model/json.h"
-#include "net/test_support.h"
 
 namespace mayfly::api {
 namespace {
 
 namespace json = boost::json;
-using net::test::RawClient;
+using test::full_job;
+using test::RawClient;
 
-Job full_job() {
-  Job j{.id = 7,
-        .spec = {"p", "n", {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'), "out", true, "me"}};
-  j.state = JobState::failed;
-  j.builder = "b", j.image_digest = "d", j.cancel_requested = true, j.idempotency_key = "k", j.log_truncated = true;
-  j.queued_at = j.assigned_at = j.started_at = j.ended_at = from_micros(5);
-  j.result = {JobCause::signalled, 1, 9, "m"};
-  return j;
-}
-
-class FakeBackend final : public Backend {
- public:
-  void submit(JobSpec spec, std::string key, Done<Job> done) override {
-    Job j;
-    j.id = 1, j.spec = std::move(spec), j.idempotency_key = std::move(key);
-    job_ = j;
-    done(j);
-  }
-  void cancel(JobId id, std::string who, Done<Job> done) override { cancelled_by = who, job(id, done); }
-  void job(JobId id, Done<Job> done) override {
-    if (id != job_.id) return done(fail(ErrorCode::not_found, "there is no job", "job " + std::to_string(id)));
-    done(job_);
-  }
-  void jobs(JobFilter f, Done<std::vector<Job>> done) override { filter = f, done({{job_}}); }
-  void builders(bool, Done<std::vector<Builder>> done) override { done(std::vector<Builder>{}); }
-  void status(Done<Status> done) override { done(Status{{}, {PoolStatus{}}, "n"}); }
-  void explain(JobId, Done<Explanation> done) override { done(Explanation{job_, {}, {}, 0}); }
-  void ledger(std::uint64_t, std::size_t, std::string, Done<std::vector<LedgerEntry>> done) override {
-    done(std::vector<LedgerEntry>{});
-  }
-  void verify_ledger(Done<LedgerCheck> done) override { done(fail(ErrorCode::internal, "entry 3 was changed")); }
-  void when_ended(JobId, Done<Job> done) override {
-    std::lock_guard lock(mutex);
-    waiting.push_back(std::move(done));
-  }
-  bool has_waiting() {
-    std::lock_guard lock(mutex);
-    return !waiting.empty();
-  }
-  Job job_;
-  JobFilter filter;
-  std::string cancelled_by;
-  std::mutex mutex;
-  std::vector<Done<Job>> waiting;
-};
-
-class ApiTest : public ::testing::Test {
- protected:
-  void start(ServerSpec spec = {}) {
-    auto made = serve({{dir_.path()}, spec, "1.2", {}}, backend_, log_);
-    ASSERT_TRUE(made) << made.error().text();
-    server_ = std::move(*made);
-  }
-  net::test::Response ask(std::string_view method, const std::string& target, const std::string& body = {}) {
-    return RawClient(dir_.file("mayfly.sock")).request(method, target, body);
-  }
-  net::test::TempDir dir_;
-  Log log_{LogLevel::error};
-  FakeBackend backend_;
-  std::unique_ptr<net::Server> server_;
-};
+class ApiTest : public test::ApiTest {};
 
 TEST_F(ApiTest, SubmitsAsWhoTheKernelSaysWhateverTheBodySays) {
   start();
@@ -119,9 +59,9 @@ TEST_F(ApiTest, WaitsForTheEndOrTheTimeout) {
   EXPECT_EQ(ask("GET", "/v1/jobs/7/wait?timeout_ms=5").status, 202);
   RawClient client(dir_.file("mayfly.sock"));
   client.send("GET /v1/jobs/7/wait HTTP/1.1\r\n\r\n");
-  ASSERT_TRUE(net::test::eventually([&] { return server_->stats().requests == 2 && backend_.has_waiting(); }));
-  EXPECT_EQ(backend_.waiting.size(), 1u) << "one subscription a job, however many wait";
-  backend_.waiting[0](full_job());
+  ASSERT_TRUE(net::test::eventually([&] { return server_->stats().requests == 2 && backend_.waits() == 1; }));
+  EXPECT_EQ(backend_.waits(), 1u) << "one subscription a job, however many wait";
+  backend_.end(full_job());
   auto r = client.read_response();
   EXPECT_EQ(r.status, 200);
   EXPECT_NE(r.body.find("signalled"), std::string::npos) << r.body;
@@ -183,6 +123,90 @@ TEST(OpenApiTest, EachRouteIsInTheDocumentAndTheReverse) {
   EXPECT_EQ(routed.size(), routes().size());
 }
 
+// Whether a value is as its schema says; where it is not.
+std::string mistake(const json::object& document, const json::object& schema, const json::value& value,
+                    const std::string& at) {
+  if (auto* ref = schema.if_contains("$ref")) {
+    auto name = std::string(ref->as_string()).substr(std::string("#/components/schemas/").size());
+    return mistake(document, document.at("components").at("schemas").at(name).as_object(), value, at);
+  }
+  auto type = schema.at("type").as_string();
+  if (type == "string") return value.is_string() ? "" : at + " is no string";
+  if (type == "integer") return value.is_int64() || value.is_uint64() ? "" : at + " is no integer";
+  if (type == "boolean") return value.is_bool() ? "" : at + " is no boolean";
+  if (type == "array") {
+    if (!value.is_array()) return at + " is no array";
+    for (const auto& element : value.get_array())
+      if (auto m = mistake(document, schema.at("items").as_object(), element, at + "[]"); !m.empty()) return m;
+    return "";
+  }
+  if (!value.is_object()) return at + " is no object";
+  if (auto* required = schema.if_contains("required"))
+    for (const auto& name : required->as_array())
+      if (!value.get_object().contains(name.as_string())) return at + " lacks " + std::string(name.as_string());
+  auto* properties = schema.if_contains("properties");
+  for (const auto& [name, member] : value.get_object()) {
+    auto below = at + "." + std::string(name);
+    auto* inner = properties ? properties->as_object().if_contains(name) : schema.if_contains("additionalProperties");
+    if (properties && !inner) return below + " is not described";
+    if (!inner) continue;
+    if (auto m = mistake(document, inner->as_object(), member, below); !m.empty()) return m;
+  }
+  return "";
+}
+
+class DescribedTest : public test::ApiTest {};
+
+TEST_F(DescribedTest, EveryAnswerIsAsTheDocumentSays) {
+  start();
+  backend_.job_ = full_job();
+  auto document = json::parse(ask("GET", "/v1/openapi.json").body).as_object();
+  auto asked = 0;
+  for (const auto& [path, item] : document.at("paths").as_object())
+    for (const auto& [method, operation] : item.as_object()) {
+      auto target = std::string(path);
+      if (auto id = target.find("{id}"); id != std::string::npos) target.replace(id, 4, "7");
+      const auto& responses = operation.at("responses").as_object();
+      for (const char* parameters : {"", "?no_such_parameter=1"}) {
+        auto body = target == "/v1/jobs" ? R"({"pool":"p","command":["true"]})" : "x";
+        auto r = ask(method == "get" ? "GET" : "POST", target + parameters, method == "get" ? "" : body);
+        auto* described = responses.if_contains(std::to_string(r.status));
+        EXPECT_TRUE(described || r.status >= 400) << path << ": " << r.status;
+        const auto& contents = (described ? *described : responses.at("default")).at("content").as_object();
+        auto* content = contents.if_contains(r.header("Content-Type"));
+        ASSERT_TRUE(content) << path << ": " << r.header("Content-Type");
+        if (r.header("Content-Type") != "application/json") continue;
+        EXPECT_EQ(mistake(document, content->at("schema").as_object(), json::parse(r.body), "answer"), "") << r.body;
+        ++asked;
+      }
+    }
+  EXPECT_GT(asked, 25);
+}
+
+TEST(OpenApiTest, ParametersAreTheOnesThatAreTaken) {
+  auto document = openapi("1");
+  for (const auto& route : routes()) {
+    std::string method = route.method == "GET" ? "get" : "post";
+    std::set<std::string> described, taken;
+    for (const auto& p : document.at("paths").at(route.path).at(method).at("parameters").as_array())
+      described.insert(std::string(p.at("name").as_string()));
+    for (const auto& p : route.parameters) taken.insert(p.name);
+    if (route.path.find("{id}") != std::string::npos) taken.insert("id");
+    EXPECT_EQ(described, taken) << route.path;
+  }
+}
+
+TEST(OpenApiTest, TheDescribedSubmissionIsTheOneThatIsTaken) {
+  auto document = openapi("1");
+  auto described = members(document.at("components").at("schemas").at("Submission").at("properties").as_object());
+  auto taken = to_json(full_job().spec);
+  taken["idempotency_key"] = "k";
+  EXPECT_EQ(described, members(taken));
+  auto parsed = parse_submission(json::serialize(taken));
+  ASSERT_TRUE(parsed) << parsed.error().text();
+  EXPECT_EQ(parsed->spec, full_job().spec);
+}
+
 TEST(OpenApiTest, SchemasNameTheMembersThatAreWritten) {
   auto document = openapi("1");
   auto schemas = document["components"].as_object()["schemas"].as_object();
@@ -196,9 +220,7 @@ TEST(OpenApiTest, SchemasNameTheMembersThatAreWritten) {
   same("JobSpec", to_json(full_job().spec));
   same("JobResult", to_json(full_job())["result"].as_object());
   same("Reason", to_json(Reason{ReasonCode::submitted, "t", t, t}));
-  Builder b;
-  b.job = 1, b.cause = "c", b.requested_at = b.ready_at = b.stopping_at = b.gone_at = t;
-  same("Builder", to_json(b));
+  same("Builder", to_json(test::full_builder()));
   same("LedgerEntry", to_json(LedgerEntry{}));
   same("ErrorDetail", to_json(Error{ErrorCode::invalid, "a", "b", "c"}));
   same("Pool", to_json(PoolStatus{}));

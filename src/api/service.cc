@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <map>
 
 #include "api/auth.h"
@@ -71,6 +72,13 @@ class Service {
   std::map<uid_t, std::string> names_;
 };
 
+// What a killed daemon was taking in: nobody can name it, and no client goes on with it.
+void remove_broken_uploads(const std::string& directory) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored))
+    if (entry.path().extension() == ".part") std::filesystem::remove(entry.path(), ignored);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<net::Server>> serve(ServiceOptions options, Backend& backend, const Log& log) {
@@ -83,6 +91,7 @@ Result<std::unique_ptr<net::Server>> serve(ServiceOptions options, Backend& back
                 "Set server.tokens to a file of lines 'NAME SHA256-OF-TOKEN'.");
   if (::mkdir(options.paths.uploads().c_str(), 0700) != 0 && errno != EEXIST)
     return Unexpected(errno_error("cannot make the directory for uploads", errno, options.paths.uploads()));
+  remove_broken_uploads(options.paths.uploads());
   auto limits = options.limits;
   limits.socket_path = options.paths.socket();
   limits.listen = options.server.listen;

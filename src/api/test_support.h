@@ -1,0 +1,119 @@
+#pragma once
+// For tests of api/ only: a backend without a control loop behind the real server, on a state directory of its own.
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "api/service.h"
+#include "net/test_support.h"
+
+namespace mayfly::api::test {
+
+using net::test::RawClient;
+
+inline Job full_job() {
+  Job j;
+  j.id = 7;
+  j.spec = {"p", "n", {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'), "out", true, "me"};
+  j.state = JobState::failed;
+  j.builder = "b", j.image_digest = "d", j.cancel_requested = true, j.idempotency_key = "k", j.log_truncated = true;
+  j.queued_at = j.assigned_at = j.started_at = j.ended_at = from_micros(5);
+  j.result = {JobCause::signalled, 1, 9, "m"};
+  return j;
+}
+
+inline Builder full_builder() {
+  Builder b;
+  b.id = "p-1", b.pool = "p", b.job = 1, b.cause = "c";
+  b.requested_at = b.ready_at = b.stopping_at = b.gone_at = from_micros(5);
+  return b;
+}
+
+inline LedgerEntry some_entry() {
+  LedgerEntry e;
+  e.seq = 1, e.kind = "job.submitted", e.subject = "job/7", e.detail = "{}";
+  return e;
+}
+
+class FakeBackend final : public Backend {
+ public:
+  void submit(JobSpec spec, std::string key, Done<Job> done) override {
+    if (refusal) return done(Unexpected(*refusal));
+    std::unique_lock lock(mutex);
+    job_ = {};
+    job_.id = 1, job_.spec = std::move(spec), job_.idempotency_key = std::move(key);
+    auto job = job_;
+    lock.unlock();
+    done(job);
+  }
+  void cancel(JobId id, std::string who, Done<Job> done) override { cancelled_by = who, job(id, done); }
+  void job(JobId id, Done<Job> done) override {
+    std::unique_lock lock(mutex);
+    auto job = job_;
+    lock.unlock();
+    if (id != job.id) return done(no_job(id));
+    done(job);
+  }
+  void jobs(JobFilter f, Done<std::vector<Job>> done) override { filter = f, done({{job_}}); }
+  void builders(bool, Done<std::vector<Builder>> done) override { done(std::vector<Builder>{full_builder()}); }
+  void status(Done<Status> done) override { done(Status{{}, {PoolStatus{}}, "n"}); }
+  void explain(JobId, Done<Explanation> done) override { done(Explanation{job_, {some_entry()}, {job_}, 1}); }
+  void ledger(std::uint64_t, std::size_t, std::string, Done<std::vector<LedgerEntry>> done) override {
+    done(std::vector<LedgerEntry>{some_entry()});
+  }
+  void verify_ledger(Done<LedgerCheck> done) override { done(fail(ErrorCode::internal, "entry 3 was changed")); }
+  void when_ended(JobId id, Done<Job> done) override {
+    std::unique_lock lock(mutex);
+    auto job = job_;
+    if (id == job.id && !is_final(job.state)) return waiting.push_back(std::move(done));
+    lock.unlock();
+    if (id != job.id) return done(no_job(id));
+    done(job);
+  }
+  std::size_t waits() {
+    std::lock_guard lock(mutex);
+    return waiting.size();
+  }
+  // The job has ended: whoever waits is told, as control does, from a thread that is not the server's.
+  void end(Job ended) {
+    std::unique_lock lock(mutex);
+    job_ = ended;
+    auto told = std::exchange(waiting, {});
+    lock.unlock();
+    for (auto& done : told) done(ended);
+  }
+  std::optional<Error> refusal;  // of every submission
+  Job job_;
+  JobFilter filter;
+  std::string cancelled_by;
+  std::mutex mutex;
+  std::vector<Done<Job>> waiting;
+
+ private:
+  static Result<Job> no_job(JobId id) {
+    return fail(ErrorCode::not_found, "there is no job", "job " + std::to_string(id));
+  }
+};
+
+class ApiTest : public ::testing::Test {
+ protected:
+  void start(ServerSpec spec = {}) {
+    auto made = serve({{dir_.path()}, spec, "1.2", {}}, backend_, log_);
+    ASSERT_TRUE(made) << made.error().text();
+    server_ = std::move(*made);
+  }
+  net::test::Response ask(std::string_view method, const std::string& target, const std::string& body = {}) {
+    return RawClient(dir_.file("mayfly.sock")).request(method, target, body);
+  }
+  net::test::TempDir dir_;
+  Log log_{LogLevel::error};
+  FakeBackend backend_;
+  std::unique_ptr<net::Server> server_;
+};
+
+}  // namespace mayfly::api::test
