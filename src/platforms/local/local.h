@@ -54,7 +54,7 @@ class LocalPlatform final : public Platform {
   BuilderPlace place_;
   ContainerShape shape_;
   std::string limits_problem_;
-  LocalImages images_;
+  LocalImages images_{log_};
   std::mutex mutex_;
   std::shared_ptr<LauncherClient> launcher_;
 };

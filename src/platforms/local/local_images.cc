@@ -1,8 +1,10 @@
 #include "platforms/local/local_images.h"
 
+#include <arpa/inet.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include <boost/json.hpp>
 
@@ -15,6 +17,8 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::string_view storage_transport = "containers-storage:";
+constexpr std::string_view registry_transport = "docker://";
+constexpr std::string_view pinned = "@sha256:";
 
 bool has_transport(const std::string& reference) {
   for (const char* transport : {"docker://", "oci:", "oci-archive:", "docker-archive:", "docker-daemon:", "dir:"})
@@ -53,7 +57,65 @@ Error fetch_error(const std::string& source, const os::Finish& done) {
           "Check that the registry can be reached from this host"};
 }
 
+// The policy file's absence means "accept anything", as if it said so, which is its default.
+std::vector<std::string> skopeo(const std::string& command) {
+  std::vector<std::string> argv{"skopeo"};
+  if (access("/etc/containers/policy.json", R_OK) != 0) argv.emplace_back("--insecure-policy");
+  argv.push_back(command);
+  return argv;
+}
+
+Result<std::string> remote_digest(const std::string& source, Deadline deadline) {
+  auto argv = skopeo("inspect");
+  if (is_loopback_registry(source)) argv.emplace_back("--tls-verify=false");
+  argv.insert(argv.end(), {"--format", "{{.Digest}}", source});
+  MAYFLY_ASSIGN(const os::Finish done, os::run({.argv = argv, .deadline = deadline}));
+  if (!done.ok()) return Unexpected(fetch_error(source, done));
+  const std::string digest(trim(done.out));
+  if (!digest.starts_with("sha256:") || digest.size() != 71)
+    return fail(ErrorCode::unavailable, "skopeo gave no digest for the image", source);
+  return digest.substr(7);
+}
+
+Result<void> copy_image(const std::string& source, const std::string& name, Deadline deadline) {
+  auto argv = skopeo("copy");
+  if (is_loopback_registry(source)) argv.emplace_back("--src-tls-verify=false");
+  argv.insert(argv.end(), {"--quiet", source, std::string(storage_transport) + name});
+  MAYFLY_ASSIGN(const os::Finish done, os::run({.argv = argv, .deadline = deadline}));
+  if (!done.ok()) return Unexpected(fetch_error(source, done));
+  return {};
+}
+
+std::string fetched_name(const std::string& digest) { return "localhost/mayfly-fetched:" + digest.substr(0, 40); }
+
 }  // namespace
+
+bool is_loopback_registry(const std::string& source) {
+  if (!source.starts_with(registry_transport)) return false;
+  const std::string rest = source.substr(registry_transport.size());
+  const std::string host = rest.substr(0, rest.find('/'));
+  if (host.size() == rest.size()) return false;  // a bare name is Docker Hub's
+  if (host.starts_with("[::1]")) return true;
+  const std::string name = host.substr(0, host.find(':'));
+  if (name == "localhost") return true;
+  in_addr address{};  // 127.evil.example is no address
+  return inet_pton(AF_INET, name.c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
+}
+
+std::string kept_name(const std::string& source) {
+  if (!source.starts_with(registry_transport) || source.find(pinned) != std::string::npos) return "";
+  std::string name = source.substr(registry_transport.size());
+  const auto slash = name.find('/');
+  const auto last = name.rfind('/');
+  const bool tagged = name.find(':', last == std::string::npos ? 0 : last) != std::string::npos;
+  for (std::size_t i = 0; slash != std::string::npos && i < slash; ++i) {  // of a host only what a path may hold
+    const auto c = static_cast<unsigned char>(name[i]);
+    name[i] = std::isalnum(c) ? static_cast<char>(std::tolower(c)) : c == '.' ? '.' : '-';
+  }
+  while (name.starts_with("-")) name.erase(0, 1);
+  for (auto at = name.find("-/"); at != std::string::npos; at = name.find("-/")) name.erase(at, 1);
+  return "localhost/mayfly-fetched/" + name + (tagged ? "" : ":latest");
+}
 
 Result<StoragePlace> LocalImages::storage(Deadline deadline) {
   {
@@ -82,23 +144,33 @@ Result<StoragePlace> LocalImages::storage(Deadline deadline) {
 
 Result<StoredImage> LocalImages::fetch(const std::string& source, Deadline deadline) {
   MAYFLY_ASSIGN(const StoragePlace place, storage(deadline));
+  const std::string kept = kept_name(source);
+  if (const auto at = source.find(pinned); at != std::string::npos) {  // it can have changed nowhere
+    MAYFLY_ASSIGN(auto found, find_stored_image(place, fetched_name(source.substr(at + pinned.size()))));
+    if (found) return *found;
+  }
+  auto digest = remote_digest(source, deadline);
+  if (!digest && digest.error().code != ErrorCode::not_found && !kept.empty()) {
+    MAYFLY_ASSIGN(auto found, find_stored_image(place, kept));
+    if (!found) return Unexpected(digest.error());
+    log_.warning("{}; using the one that was fetched before ({})", digest.error().text(), found->digest);
+    return *found;
+  }
+  if (!digest) return Unexpected(digest.error());
   // Named by its digest, so that the same image is stored once and a moved tag never changes an image in use.
-  std::vector<std::string> inspect{"skopeo", "inspect", "--format", "{{.Digest}}", source};
-  MAYFLY_ASSIGN(const os::Finish seen, os::run({.argv = inspect, .deadline = deadline}));
-  if (!seen.ok()) return Unexpected(fetch_error(source, seen));
-  const std::string digest(trim(seen.out));
-  if (!digest.starts_with("sha256:") || digest.size() != 71)
-    return fail(ErrorCode::unavailable, "skopeo gave no digest for the image", source);
-  const std::string name = "localhost/mayfly-fetched:" + digest.substr(7, 40);
+  const std::string name = fetched_name(*digest);
   MAYFLY_ASSIGN(auto found, find_stored_image(place, name));
-  if (found) return *found;
-  std::vector<std::string> copy{"skopeo", "copy", "--quiet", source, std::string(storage_transport) + name};
-  if (access("/etc/containers/policy.json", R_OK) != 0)
-    copy.insert(copy.begin() + 1, "--insecure-policy");  // as if it said "accept anything", its default
-  MAYFLY_ASSIGN(const os::Finish done, os::run({.argv = copy, .deadline = deadline}));
-  if (!done.ok()) return Unexpected(fetch_error(source, done));
-  MAYFLY_ASSIGN(found, find_stored_image(place, name));
+  if (!found) {
+    MAYFLY_TRY(copy_image(source, name, deadline));
+    MAYFLY_ASSIGN(found, find_stored_image(place, name));
+  }
   if (!found) return fail(ErrorCode::unavailable, "the image was fetched, but is not in containers-storage", source);
+  if (!kept.empty()) {
+    MAYFLY_ASSIGN(const auto before, find_stored_image(place, kept));
+    if (!before || before->id != found->id)
+      if (auto copied = copy_image(std::string(storage_transport) + name, kept, deadline); !copied)
+        log_.debug("{} keeps no name of its own: {}", source, copied.error().text());
+  }
   return *found;
 }
 

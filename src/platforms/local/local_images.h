@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "ports/platform.h"
 
 namespace mayfly::local {
@@ -28,6 +29,7 @@ Result<std::optional<StoredImage>> find_stored_image(const StoragePlace& storage
 
 class LocalImages {
  public:
+  explicit LocalImages(const Log& log) : log_(log) {}
   Result<PlatformImage> prepare(const std::string& reference, Deadline deadline);
   // The layers that a PlatformImage's handle stands for; not_found when they were removed meanwhile.
   static Result<std::vector<std::string>> layers_of(const PlatformImage& image);
@@ -37,9 +39,16 @@ class LocalImages {
   Result<StoredImage> resolve(const std::string& reference, Deadline deadline);
   Result<StoredImage> fetch(const std::string& source, Deadline deadline);
 
+  const Log& log_;
   std::mutex mutex_;
   std::optional<StoragePlace> storage_;
   std::map<std::string, PlatformImage> known_;
 };
+
+// Whether a reference's registry is this host itself: only there is plain HTTP as safe as TLS.
+bool is_loopback_registry(const std::string& source);
+
+// The name under which an image from a registry is found again without the registry; empty: it comes from elsewhere.
+std::string kept_name(const std::string& source);
 
 }  // namespace mayfly::local

@@ -12,9 +12,14 @@ namespace mayfly::testing_support {
 
 // Why builders cannot be tried on this host with this runtime; empty: they can.
 inline std::string why_not(const std::string& runtime) {
-  for (const auto& check : local::probe_host("/tmp", runtime).checks)
+  for (const auto& check : local::probe_host("/tmp", runtime).checks) {
+#if __has_feature(thread_sanitizer)
+    // The sanitizer's own thread makes this one check fail; builders are started by a process without it.
+    if (check.name == "user namespaces") continue;
+#endif
     if (check.status == local::HostCheck::Status::missing)
       return "this host lacks: " + check.name + " (" + check.found + ")";
+  }
   if (os::find_program(runtime).empty()) return runtime + " is not installed";
   if (os::find_program("skopeo").empty() || os::find_program("buildah").empty())
     return "skopeo or buildah is not installed";
