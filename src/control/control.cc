@@ -57,12 +57,12 @@ class Control::Loop {
 
  private:
   void run() {
-    do {
+    for (;;) {
       core_.step();
+      if (stop_by_ && (core_.quiet() || std::chrono::steady_clock::now() >= *stop_by_)) return;
       auto messages = wait();
       for (auto& m : messages) m();
-    } while (!(stop_by_ && (core_.quiet() || std::chrono::steady_clock::now() >= *stop_by_)));
-    core_.step();
+    }
   }
 
   std::deque<std::function<void()>> wait() {

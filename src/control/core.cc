@@ -26,6 +26,7 @@ void Core::step() {
   wake_.reset();
   if (now() >= next_sweep_) {
     forget_old_jobs();
+    forget_old_uploads();
     next_sweep_ = now() + std::chrono::minutes(10);
   }
   check_cancels();

@@ -84,6 +84,7 @@ class Core {
   void assign(Job& job, Builder& builder);
   void create_files(JobId id);
   void forget_old_jobs();
+  void forget_old_uploads();
   void send_cancel(const Job& job);
   void check_cancels();
   std::optional<agent::Finished> result_on_disk(JobId id) const;

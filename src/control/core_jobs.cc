@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t max_queued = 100'000;
 constexpr std::size_t max_text = 4u << 20;  // command, script and environment together; a frame to the agent holds it
+constexpr auto unclaimed_upload = std::chrono::hours(1);
 constexpr Duration cancel_slack = std::chrono::seconds(15);
 
 std::string subject(JobId id) { return fmt::format("job/{}", id); }
@@ -69,7 +70,7 @@ Result<void> Core::validate(const JobSpec& s) const {
     return fail(ErrorCode::not_found, fmt::format("there is no upload '{}'", s.input), "job",
                 "Upload the directory again.");
   if (jobs_.size() >= max_queued)
-    return fail(ErrorCode::exhausted, fmt::format("{} jobs wait or run already", jobs_.size()), "job",
+    return fail(ErrorCode::exhausted, fmt::format("{} jobs wait or run already", jobs_.size()), "queue",
                 "Try again later.");
   return {};
 }
@@ -272,6 +273,21 @@ void Core::forget_old_jobs() {
     effect("job.forget", [path = parts_.paths.job(id)] {
       std::error_code ec;
       std::filesystem::remove_all(path, ec);
+    });
+  }
+}
+
+// Uploads that no job came for: their client died between the two requests.
+void Core::forget_old_uploads() {
+  std::set<std::string> wanted;
+  for (const auto& [id, j] : jobs_) wanted.insert(j.spec.input);
+  std::error_code ec;
+  for (const auto& entry : std::filesystem::directory_iterator(parts_.paths.uploads(), ec)) {
+    auto age = std::filesystem::file_time_type::clock::now() - entry.last_write_time(ec);
+    if (ec || age < unclaimed_upload || wanted.contains(entry.path().stem().string())) continue;
+    effect("upload.forget", [path = entry.path()] {
+      std::error_code ignored;
+      std::filesystem::remove(path, ignored);
     });
   }
 }

@@ -355,6 +355,20 @@ TEST(Core, AFullStoreStopsNewJobsAndRecovers) {
   EXPECT_TRUE(w.store.verify_ledger());
 }
 
+// The API tells the two apart by the place: 429, try again, and 507, free some space.
+TEST(Core, AFullQueueIsNoFullDisk) {
+  World w;
+  w.start();
+  std::optional<Error> refusal;
+  for (int i = 0; i <= 100'000; ++i)
+    w.core().submit(World::command({"true"}), {}, [&](Result<Job> j) {
+      if (!j) refusal = j.error();
+    });
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->code, ErrorCode::exhausted);
+  EXPECT_EQ(refusal->where, "queue");
+}
+
 TEST(Core, AFullDiskIsTheReasonWhyAJobWaits) {
   World w;
   w.start();
@@ -366,6 +380,23 @@ TEST(Core, AFullDiskIsTheReasonWhyAJobWaits) {
   w.platform.set_health({});
   w.run();
   EXPECT_EQ(w.job(id).state, JobState::succeeded);
+}
+
+TEST(Core, AnUploadThatNoJobCameForIsForgotten) {
+  World w;
+  for (auto name : {"aa", "bb", "cc"}) std::ofstream(w.paths.upload(name)) << "tar";
+  auto old = std::filesystem::file_time_type::clock::now() - std::chrono::hours(2);
+  for (auto name : {"aa", "bb"}) std::filesystem::last_write_time(w.paths.upload(name), old);
+  w.platform.set_health({.accepts_builders = false, .disk_full = false, .problem = "not now"});
+  w.start();
+  auto spec = World::command({"true"});
+  spec.input = "bb";
+  w.submit(spec);
+  w.clock.advance(std::chrono::minutes(11));
+  w.core().step();
+  EXPECT_FALSE(std::filesystem::exists(w.paths.upload("aa")));
+  EXPECT_TRUE(std::filesystem::exists(w.paths.upload("bb")));  // its job still waits
+  EXPECT_TRUE(std::filesystem::exists(w.paths.upload("cc")));  // young
 }
 
 TEST(Core, ARunningJobIsAdoptedAfterARestart) {
