@@ -10,6 +10,10 @@
 
 namespace mayfly::local {
 
+// Root's builders: their uid 0 is this one on the host. Above all that useradd gives to users (SUB_UID_MAX) and that
+// systemd uses: a user owning the same ids could signal root's builders from a namespace of their own.
+inline constexpr std::uint32_t mapped_uid = 1'900'000'000, mapped_ids = 65'536;
+
 struct ContainerShape {
   bool map_users = true;  // a user namespace of its own, uid 0 being first_uid outside
   std::uint32_t first_uid = 0, first_gid = 0, ids = 0;

@@ -96,8 +96,8 @@ HostCheck idmap_check(const std::string& directory) {
   std::string at = directory;
   while (at.size() > 1 && access(at.c_str(), F_OK) != 0) at = at.substr(0, std::max<std::size_t>(at.rfind('/'), 1));
   LauncherSetup setup;
-  setup.first_uid = setup.first_gid = 100'000;
-  setup.ids = 65'536;
+  setup.first_uid = setup.first_gid = mapped_uid;
+  setup.ids = mapped_ids;
   const os::Fd mapping = make_user_namespace(setup);
   const int error = in_child([&] {
     return unshare(CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
@@ -140,7 +140,9 @@ HostCheck runtime_check(const std::string& wanted, const HostCgroups& cgroups) {
 }
 
 HostCheck subuid_check() {
-  if (geteuid() == 0) return {Status::ok, "subordinate ids", "not needed by root: builders use 100000 to 165535", ""};
+  if (geteuid() == 0)
+    return {Status::ok, "subordinate ids",
+            "not needed by root: builders use " + std::to_string(mapped_uid) + " and the next 65535", ""};
   const char* user = getenv("USER");
   const std::string name = user ? user : std::to_string(geteuid());
   for (const char* file : {"/etc/subuid", "/etc/subgid"}) {

@@ -23,7 +23,6 @@ namespace mayfly::local {
 namespace {
 
 constexpr const char* agent_socket = "agent";  // in the builder's directory
-constexpr std::uint32_t mapped_uid = 100'000, mapped_ids = 65'536;
 constexpr std::size_t resolv_limit = 64u << 10;
 
 struct IdRange {
