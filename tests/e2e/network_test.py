@@ -256,6 +256,24 @@ def a_hundred_jobs_with_egress_leave_nothing():
 
 
 @case
+def networks_that_die_in_stock_are_not_given_to_a_job():
+    needs_egress()
+    with daemon(config=config("egress")) as d:
+        equal(d.run("--", "true").returncode, 0)
+        d.no_builders()
+        for name in ("slirp4netns", "launcher"):  # of the launcher's processes only those that hold a network have one of their own
+            stock = lambda: {p for p in programs(descendants(d.process.pid), name)
+                             if name == "slirp4netns" or os.readlink(f"/proc/{p}/ns/net") != os.readlink("/proc/self/ns/net")}
+            wait_for(lambda: f"the stock: {stock()}", lambda: len(stock()) == 4)
+            dead = stock()
+            for pid in dead:
+                os.kill(pid, signal.SIGKILL)
+            wait_for("their end", lambda: not living(dead))
+            equal(d.run("--", "ls", "/sys/class/net").stdout, b"lo\ntap0\n", d.said())
+            d.no_builders()
+
+
+@case
 def a_killed_launchers_networks_end_and_running_jobs_keep_theirs():
     needs_egress()
     with daemon_in_world("egress") as d:

@@ -228,6 +228,7 @@ void Launcher::cancel(const LaunchOrder& order) {
     if (waiting->order.id == order.id) {
       answer(waiting->order, "cancelled");
       waiting_.erase(waiting);
+      networks_.end_stuck();
       break;
     }
   answer(order, "");

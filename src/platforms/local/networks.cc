@@ -20,6 +20,7 @@ namespace {
 using os::Fd;
 
 constexpr std::size_t words_limit = 600;
+constexpr auto start_patience = std::chrono::seconds(5);  // usually it takes some hundredths of one
 
 std::string failed(const std::string& what) { return what + ": " + std::strerror(errno); }
 
@@ -163,6 +164,12 @@ bool Networks::ended(pid_t pid) {
   if (lost == ready_.end()) return false;
   ready_.erase(lost);  // its ends close, so that its other process ends too
   return true;
+}
+
+void Networks::end_stuck() {
+  for (const auto& network : starting_)
+    if (network.slirp > 1 && std::chrono::steady_clock::now() - network.begun > start_patience)
+      kill(network.slirp, SIGKILL);
 }
 
 void Networks::forget() {

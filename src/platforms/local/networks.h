@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/types.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct Network {
   os::Fd hold;   // slirp4netns ends when the last copy of this closes: the builder's agent gets it
   os::Fd ready;  // one byte from slirp4netns once packets pass
   os::Fd words;  // what slirp4netns says until then
+  std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
 };
 
 class Networks {
@@ -36,8 +38,9 @@ class Networks {
   std::vector<std::string> look();              // why those failed that have failed since the last look
   bool ended(pid_t pid);                        // after waitpid(): true if it was of a network that was ready, now lost
 
-  void forget();  // in a forked child: closes what is the launcher's
-  void end();     // kills and waits for all that nobody took
+  void end_stuck();  // those that have been starting for far too long fail
+  void forget();     // in a forked child: closes what is the launcher's
+  void end();        // kills and waits for all that nobody took
 
  private:
   std::string start();
