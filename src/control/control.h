@@ -14,6 +14,7 @@
 #include "model/ledger.h"
 #include "model/pool.h"
 #include "model/state_paths.h"
+#include "plan/plan.h"
 #include "ports/agents.h"
 #include "ports/image_tool.h"
 #include "ports/platform.h"
@@ -53,11 +54,13 @@ struct ControlParts {
   std::vector<Platform*> platforms;  // a pool names one of them
   // Makes the line to the agents, given where its events go.
   std::function<std::unique_ptr<Agents>(AgentSink)> make_agents;
-  StatePaths paths;
+  StatePaths paths;  // an empty root: no files at all, as in a simulation
   Config config;
   std::string seccomp;  // compiled filter that the agent puts around every job; raw bytes
   // Called with the name of every step boundary ("control.before-commit", …). The crash tests kill the daemon here.
   std::function<void(std::string_view step)> on_step = [](std::string_view) {};
+  // Called with every plan before it is carried out. A simulation counts here what jobs wait for. May be empty.
+  std::function<void(const plan::Plan&)> on_plan = {};
 };
 
 class Control {

@@ -33,7 +33,11 @@ void Core::step() {
   retry_stops();
   retry_lists();
   // While nothing can be written down nothing is decided either: the world is left as it is, and seen again afterwards.
-  if (store_problem_.empty()) apply(plan::plan(see(), now()));
+  if (store_problem_.empty()) {
+    auto plan = plan::plan(see(), now());
+    if (parts_.on_plan) parts_.on_plan(plan);
+    apply(plan);
+  }
   flush();
 }
 

@@ -111,6 +111,7 @@ void Core::submit(JobSpec spec, std::string key, Done<Job> done) {
 
 // Followers of the log watch this directory from the moment the job exists.
 void Core::create_files(JobId id) {
+  if (parts_.paths.root.empty()) return;
   std::error_code ec;
   std::filesystem::create_directories(parts_.paths.job(id), ec);
   if (ec) parts_.log.error("cannot create {}: {}", parts_.paths.job(id), ec.message());
@@ -279,6 +280,7 @@ void Core::forget_old_jobs() {
 
 // Uploads that no job came for: their client died between the two requests.
 void Core::forget_old_uploads() {
+  if (parts_.paths.root.empty()) return;
   std::set<std::string> wanted;
   for (const auto& [id, j] : jobs_) wanted.insert(j.spec.input);
   std::error_code ec;

@@ -43,6 +43,7 @@ struct PoolSpec {
   Limits limits;
   Network network = Network::egress;
   std::vector<std::string> secrets;  // names that jobs of this pool may ask for
+  double price = 0;                  // of one builder for one hour, in any currency; only `mayfly simulate` asks
 
   bool operator==(const PoolSpec&) const = default;
 };
