@@ -7,6 +7,7 @@
 #include "app/config_reader.h"
 #include "app/config_value.h"
 #include "base/text.h"
+#include "plan/cron.h"
 
 namespace mayfly {
 namespace {
@@ -29,6 +30,7 @@ class Checker {
       image(pool);
       secrets(pool);
       builders(pool);
+      schedule(pool);
     }
   }
 
@@ -101,6 +103,28 @@ class Checker {
       problem("builders.disk",
               fmt::format("'disk' is {}, more than 'memory', which is {}; the workspace lives in memory",
                           format_bytes(limits.disk), format_bytes(limits.memory)));
+  }
+
+  void schedule(const PoolSpec& pool) {
+    if (pool.min > pool.max && !wrong("builders.max"))
+      problem("builders.min", fmt::format("'min' is {}, more than 'max', which is {}", pool.min, pool.max));
+    for (std::size_t i = 0; i < pool.schedule.size(); ++i) {
+      const auto& e = pool.schedule[i];
+      auto place = fmt::format("schedule.{}", i);
+      if (e.cron.empty()) continue;  // already said
+      auto cron = plan::Cron::parse(e.cron, e.timezone);
+      if (!cron) {
+        bool zone = cron.error().where == "timezone";
+        problem(place + (zone && given(place + ".timezone") ? ".timezone" : ".cron"), cron.error().what);
+      }
+      if (!e.warm && !e.min && !e.max && !e.refresh)
+        problem(place, "it changes nothing; give it warm, min, max or refresh");
+      int max = e.max.value_or(pool.max);
+      if (e.warm && *e.warm > max)
+        problem(place + ".warm", fmt::format("'warm' is {}, more than 'max', which is {}", *e.warm, max));
+      if (e.min && *e.min > max)
+        problem(place + ".min", fmt::format("'min' is {}, more than 'max', which is {}", *e.min, max));
+    }
   }
 
   ConfigReading& reading_;

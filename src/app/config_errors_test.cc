@@ -33,7 +33,7 @@ const Mistake keys[] = {
      "    4 |     memory: 4GiB\n"
      "      |     ^"},
     {"pools:\n  p: {image: x:1, builders: {zzzzzz: 1}}\n",
-     "mayfly.yaml:2:30: unknown key 'zzzzzz' in 'builders' of pool 'p'; the keys here are: warm, max, cpu, memory, "
+     "mayfly.yaml:2:30: unknown key 'zzzzzz' in 'builders' of pool 'p'; the keys here are: warm, min, max, cpu, memory, "
      "disk, pids, timeout, "
      "grace, log\n"
      "    2 |   p: {image: x:1, builders: {zzzzzz: 1}}\n"
@@ -56,10 +56,10 @@ const Mistake keys[] = {
      "or digit\n"
      "    2 |   Big_Pool: {image: x:1}\n"
      "      |   ^"},
-    {"pools:\n  p:\n    image: x:1\n    schedule:\n      - {cron: '0 5 * * *', warm: 10}\n",
-     "mayfly.yaml:4:5: this version of Mayfly does not have 'schedule' (in pool 'p') yet; remove it\n"
-     "    4 |     schedule:\n"
-     "      |     ^"},
+    {"pools:\n  p:\n    image: x:1\n    schedule:\n      - {cron: '0 25 * * *', warm: 10}\n",
+     "mayfly.yaml:5:16: '25' does not fit the hour (0 to 23)\n"
+     "    5 |       - {cron: '0 25 * * *', warm: 10}\n"
+     "      |                ^"},
     {"pools: {p: {image: x:1, ci: {azure-devops: {organization: acme}}}}\n",
      "mayfly.yaml:1:29: this version of Mayfly does not have ci 'azure-devops' yet; it has builtin\n"
      "    1 | pools: {p: {image: x:1, ci: {azure-devops: {organization: acme}}}}\n"

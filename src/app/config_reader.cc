@@ -36,6 +36,7 @@ class Reader {
   void defaults(ConfigSection section, const ConfigTarget& target);
   void entry(const YamlEntry& e, const ConfigKey& key, const Block& b);
   void sections(const YamlEntry& e, const ConfigKey& key, const Block& b);
+  void list(const YamlEntry& e, const ConfigKey& key, const Block& b, const std::string& path);
   ConfigTarget target_for(const ConfigKey& key, const std::string& name);
   std::string unknown(const YamlEntry& e, const Block& b);  // the key that was probably meant
   void missing(const YamlNode& node, const Block& b, const std::set<std::string>& meant);
@@ -97,6 +98,7 @@ void Reader::entry(const YamlEntry& e, const ConfigKey& key, const Block& b) {
   std::string path = b.path.empty() ? std::string(key.name) : fmt::format("{}.{}", b.path, key.name);
   reading_.places[path] = e.value.at;
   if (key.kind == ConfigKind::sections) return sections(e, key, b);
+  if (key.kind == ConfigKind::list) return list(e, key, b, path);
   if (key.kind == ConfigKind::section) {
     auto title =
         b.section == ConfigSection::top ? fmt::format("'{}'", key.name) : fmt::format("'{}' of {}", key.name, b.title);
@@ -145,6 +147,25 @@ void Reader::sections(const YamlEntry& e, const ConfigKey& key, const Block& b) 
     block(item.value, {key.child, target_for(key, item.key), path, fmt::format("{} '{}'", kind, item.key), secret});
   }
   static_cast<void>(b);
+}
+
+// The only list of blocks that there is: a pool's schedule.
+void Reader::list(const YamlEntry& e, const ConfigKey& key, const Block& b, const std::string& path) {
+  constexpr std::size_t most = 100;
+  if (e.value.kind != YamlNode::Kind::list)
+    return problem(e.value.at, fmt::format("'{}' must be a list of blocks", key.name));
+  if (e.value.items.size() > most)
+    return problem(e.value.at, fmt::format("'{}' has more than {} entries", key.name, most));
+  std::vector<ScheduleEntry> entries(e.value.items.size());
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    auto place = fmt::format("{}.{}", path, i);
+    reading_.places[place] = e.value.items[i].at;
+    auto target = b.target;
+    target.schedule = &entries[i];
+    block(e.value.items[i],
+          {key.child, target, place, fmt::format("entry {} of '{}' of {}", i + 1, key.name, b.title)});
+  }
+  b.target.pool->schedule = std::move(entries);
 }
 
 std::string Reader::unknown(const YamlEntry& e, const Block& b) {

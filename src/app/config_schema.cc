@@ -85,6 +85,8 @@ json::object value_schema(const ConfigKey& key) {
               {"propertyNames", names},
               {"additionalProperties", reference_to(key.child)},
               {"minProperties", 1}};
+    case K::list:
+      return {{"type", "array"}, {"items", reference_to(key.child)}, {"maxItems", 100}};
     case K::section:
       return reference_to(key.child).as_object();
     case K::later:
@@ -177,6 +179,8 @@ std::string type_words(const ConfigKey& key) {
       return "list of names";
     case K::texts:
       return "map of texts";
+    case K::list:
+      return fmt::format("list of blocks, see `{}`", config_section(key.child).path);
     case K::section:
       return fmt::format("block, see `{}`", config_section(key.child).path);
     case K::sections:

@@ -48,6 +48,16 @@ bool is_image(std::string_view text) {
   });
 }
 
+bool has_five_fields(std::string_view text) {
+  int fields = 0;
+  bool between = true;
+  for (char c : text) {
+    if (c != ' ' && between) ++fields;
+    between = c == ' ';
+  }
+  return fields == 5;
+}
+
 constexpr ConfigShape name_shape{is_dns_label, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
                                  "1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit"};
 constexpr ConfigShape pool_shape{is_pool_name, "^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$",
@@ -59,6 +69,7 @@ constexpr ConfigShape variable_shape{is_variable, "^[A-Za-z_][A-Za-z0-9_]{0,199}
                                      "letters, digits and '_', not beginning with a digit"};
 constexpr ConfigShape address_shape{is_address, "^(\\[[0-9A-Za-z.:-]+\\]|[0-9A-Za-z.-]+):[0-9]{1,5}$",
                                     "HOST:PORT with a port from 1 to 65535"};
+constexpr ConfigShape cron_shape{has_five_fields, "^\\s*\\S+(\\s+\\S+){4}\\s*$", "five fields: minute hour day-of-month month day-of-week"};
 constexpr ConfigShape image_shape{is_image, "^\\S{1,1000}$", "a reference without spaces"};
 
 // clang-format off: a row is read as a whole
@@ -115,12 +126,17 @@ constexpr ConfigKey keys[] = {
      .store = [](T t, V v) { t.pool->price = v.number; }},
     {.in = S::pool, .name = "builders", .kind = K::section, .child = S::builders,
      .doc = "How many builders, and what each may use."},
-    {.in = S::pool, .name = "schedule", .kind = K::later},
+    {.in = S::pool, .name = "schedule", .kind = K::list, .child = S::schedule,
+     .doc = "Times at which `warm`, `min` and `max` change, and at which idle builders are replaced. For each of the three "
+            "the entry counts whose time came last."},
 
     // A pool's builders.
     {.in = S::builders, .name = "warm", .kind = K::integer, .fallback = "0", .min = "0", .max = "10000", .example = "2",
      .doc = "Builders kept ready ahead of jobs. Each takes one job and is replaced. At most `max`.",
      .store = [](T t, V v) { t.pool->warm = static_cast<int>(v.integer); }},
+    {.in = S::builders, .name = "min", .kind = K::integer, .fallback = "0", .min = "0", .max = "10000", .example = "1",
+     .doc = "Builders that exist at least, busy ones counted. At most `max`.",
+     .store = [](T t, V v) { t.pool->min = static_cast<int>(v.integer); }},
     {.in = S::builders, .name = "max", .kind = K::integer, .fallback = "10", .min = "1", .max = "100000", .example = "20",
      .doc = "Builders that exist at once, at most.",
      .store = [](T t, V v) { t.pool->max = static_cast<int>(v.integer); }},
@@ -146,6 +162,26 @@ constexpr ConfigKey keys[] = {
     {.in = S::builders, .name = "log", .kind = K::size, .fallback = "1GiB", .min = "1KiB", .max = "1TiB", .example = "100MiB",
      .doc = "How much of a job's output is kept. The rest is dropped, and the log says so.",
      .store = [](T t, V v) { t.pool->limits.log = v.integer; }},
+
+    // A pool's schedule.
+    {.in = S::schedule, .name = "cron", .kind = K::text, .required = true, .shape = &cron_shape, .example = "0 5 * * MON-FRI",
+     .doc = "When: minute, hour, day of month, month, day of week.",
+     .store = [](T t, V v) { t.schedule->cron = v.text; }},
+    {.in = S::schedule, .name = "timezone", .kind = K::text, .fallback = "UTC", .example = "America/Los_Angeles",
+     .doc = "Whose clock. A time that a clock change skips happens at the change; one that it repeats happens once.",
+     .store = [](T t, V v) { t.schedule->timezone = v.text; }},
+    {.in = S::schedule, .name = "warm", .kind = K::integer, .min = "0", .max = "10000", .example = "10",
+     .doc = "The pool's `warm` from then on.",
+     .store = [](T t, V v) { t.schedule->warm = static_cast<int>(v.integer); }},
+    {.in = S::schedule, .name = "min", .kind = K::integer, .min = "0", .max = "10000", .example = "2",
+     .doc = "The pool's `min` from then on.",
+     .store = [](T t, V v) { t.schedule->min = static_cast<int>(v.integer); }},
+    {.in = S::schedule, .name = "max", .kind = K::integer, .min = "0", .max = "100000", .example = "50",
+     .doc = "The pool's `max` from then on; 0 stops the pool from starting builders.",
+     .store = [](T t, V v) { t.schedule->max = static_cast<int>(v.integer); }},
+    {.in = S::schedule, .name = "refresh", .kind = K::choice, .choices = "idle", .example = "idle",
+     .doc = "`idle`: builders that wait for jobs are replaced by new ones; busy ones are left to finish.",
+     .store = [](T t, V v) { t.schedule->refresh = v.text == "idle"; }},
 
     // A secret.
     {.in = S::secret, .name = "env", .kind = K::text, .shape = &variable_shape, .example = "NPM_TOKEN",
@@ -180,6 +216,7 @@ constexpr ConfigSectionInfo sections[] = {
      "How many builders a pool has, and what each may use."},
     {S::image, "image", "image", "images.NAME",
      "An image that Mayfly builds from its recipe, when the recipe has changed."},
+    {S::schedule, "schedule", "entry of the schedule", "pools.NAME.schedule[]", "One time, and what changes then."},
     {S::secret, "secret", "secret", "secrets.NAME",
      "Where one secret's value comes from: exactly one of these keys. It is read anew each time a job needs it, so a "
      "changed file needs no restart.",

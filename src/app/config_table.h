@@ -13,7 +13,7 @@
 
 namespace mayfly {
 
-enum class ConfigSection { top, image, pool, builders, secret, server, tls };
+enum class ConfigSection { top, image, pool, builders, schedule, secret, server, tls };
 
 enum class ConfigKind {
   text,
@@ -27,6 +27,7 @@ enum class ConfigKind {
   texts,     // a map from names to text
   section,   // a block of the keys of `child`
   sections,  // a map from names to such blocks
+  list,      // a list of such blocks
   later,     // planned, but not in this version
 };
 
@@ -45,6 +46,7 @@ struct ConfigTarget {
   Config* config = nullptr;
   ImageSpec* image = nullptr;
   PoolSpec* pool = nullptr;
+  ScheduleEntry* schedule = nullptr;
   SecretSpec* secret = nullptr;
 };
 

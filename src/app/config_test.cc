@@ -135,7 +135,8 @@ TEST(ConfigTable, EveryExampleAndBoundIsAccepted) {
       EXPECT_TRUE(read_value(key, root->entries.at(0).value, "/", false, value, problems)) << key.name << ": " << text;
     }
     bool container =
-        key.kind == ConfigKind::section || key.kind == ConfigKind::sections || key.kind == ConfigKind::later;
+        key.kind == ConfigKind::section || key.kind == ConfigKind::sections || key.kind == ConfigKind::list ||
+        key.kind == ConfigKind::later;
     EXPECT_EQ(key.store == nullptr, container) << key.name;
     EXPECT_EQ(key.doc.empty(), key.kind == ConfigKind::later) << key.name;
   }

@@ -11,7 +11,10 @@ namespace mayfly {
 Core::Core(ControlParts parts, Agents& agents, Executor& executor)
     : parts_(std::move(parts)), agents_(agents), executor_(executor), started_at_(parts_.clock.now()) {
   for (Platform* p : parts_.platforms) platforms_[std::string(p->name())].platform = p;
-  for (const auto& [name, spec] : parts_.config.pools) pools_[name];
+  for (const auto& [name, spec] : parts_.config.pools) {
+    auto& run = pools_[name];
+    if (!spec.schedule.empty()) run.schedule.emplace(spec);
+  }
 }
 
 void Core::record(std::string kind, std::string subject, std::string detail) {
@@ -62,6 +65,7 @@ plan::Seen Core::see() {
     const auto& run = pools_.at(name);
     plan::PoolView view;
     view.spec = &spec;
+    view.schedule = run.schedule ? &*run.schedule : nullptr;
     view.image = {run.image.has_value(), run.preparing, run.image_problem, run.image_problem_permanent,
                   run.image_retry_at};
     view.failed_starts = run.failed_starts;
@@ -168,6 +172,12 @@ Status Core::status() {
     const auto& run = pools_.at(name);
     PoolStatus p;
     p.spec = spec;
+    if (run.schedule) {
+      auto numbers = run.schedule->at(now());
+      p.spec.warm = numbers.warm;
+      p.spec.min = numbers.min;
+      p.spec.max = numbers.max;
+    }
     if (run.image) p.image_digest = run.image->digest;
     p.problem = !run.image_problem.empty() ? run.image_problem : run.failed_starts > 0 ? run.start_problem : "";
     for (const auto& [id, j] : jobs_) p.queued += j.spec.pool == name && j.state == JobState::queued;

@@ -47,6 +47,7 @@ class Core {
 
  private:
   struct PoolRuntime {
+    std::optional<plan::Schedule> schedule;  // of pools that have one
     std::optional<PlatformImage> image;
     bool preparing = false;
     std::string image_problem;

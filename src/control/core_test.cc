@@ -399,6 +399,25 @@ TEST(Core, AnUploadThatNoJobCameForIsForgotten) {
   EXPECT_TRUE(std::filesystem::exists(w.paths.upload("cc")));  // young
 }
 
+TEST(Core, ThePoolFollowsItsSchedule) {
+  World w;
+  ScheduleEntry day, night;
+  day.cron = "0 8 * * *";
+  day.warm = 2;
+  night.cron = "0 20 * * *";
+  night.warm = 0;
+  w.pool().schedule = {day, night};
+  w.clock.set(from_micros(1'800'000'000'000'000 - 1'000'000));  // 07:59:59 UTC
+  w.start();
+  w.run(milliseconds(500));
+  EXPECT_EQ(w.builders(), 0u);
+  w.run(seconds(10));
+  EXPECT_EQ(w.builders(), 2u);
+  EXPECT_EQ(w.core().status().pools[0].spec.warm, 2);
+  w.run(std::chrono::hours(12));
+  EXPECT_EQ(w.builders(), 0u);
+}
+
 TEST(Core, ARunningJobIsAdoptedAfterARestart) {
   World w;
   w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = std::chrono::minutes(10)}; };

@@ -33,17 +33,30 @@ struct Limits {
   bool operator==(const Limits&) const = default;
 };
 
+// From each of its times on, until another entry's time: these values instead of the pool's own.
+struct ScheduleEntry {
+  std::string cron;                 // five fields (plan/cron.h)
+  std::string timezone = "UTC";
+  std::optional<int> warm, min, max;
+  bool refresh = false;             // at its times idle builders are replaced; busy ones are left to finish
+
+  bool operator==(const ScheduleEntry&) const = default;
+};
+
 struct PoolSpec {
   PoolName name;
   std::string image;  // a name from images:, or any reference skopeo knows
   std::string ci = "builtin";
   std::string platform = "local";
-  int warm = 0;
+  int warm = 0;                                       // ready ahead of jobs
+  int min = 0;                                        // that exist at least, busy ones counted
   int max = 10;
   Limits limits;
   Network network = Network::egress;
   std::vector<std::string> secrets;  // names that jobs of this pool may ask for
   double price = 0;                  // of one builder for one hour, in any currency; only `mayfly simulate` asks
+
+  std::vector<ScheduleEntry> schedule;
 
   bool operator==(const PoolSpec&) const = default;
 };

@@ -40,8 +40,9 @@ std::optional<int> number(std::string_view text, const Field& field) {
 }
 
 Unexpected wrong(std::string_view part, const Field& field) {
-  return fail(ErrorCode::invalid, fmt::format("'{}' is not a {} ({} to {})", part, field.name, field.low, field.high),
-              "cron", "Five fields: minute hour day-of-month month day-of-week, such as 0 5 * * MON-FRI.");
+  return fail(ErrorCode::invalid,
+              fmt::format("'{}' does not fit the {} ({} to {})", part, field.name, field.low, field.high), "cron",
+              "Five fields: minute hour day-of-month month day-of-week, such as 0 5 * * MON-FRI.");
 }
 
 // The numbers that one field allows.

@@ -90,7 +90,7 @@ TEST(Cron, RefusesNonsense) {
     EXPECT_FALSE(Cron::parse(bad, "UTC")) << bad;
   EXPECT_FALSE(Cron::parse("* * * * *", "Mars/Olympus"));
   EXPECT_FALSE(Cron::parse("* * * * *", ""));
-  EXPECT_NE(Cron::parse("60 * * * *", "UTC").error().text().find("'60' is not a minute"), std::string::npos);
+  EXPECT_NE(Cron::parse("60 * * * *", "UTC").error().text().find("'60' does not fit the minute"), std::string::npos);
 }
 
 }  // namespace

@@ -14,7 +14,9 @@ struct PoolSight {
   std::vector<const Builder*> ready;
   int coming = 0;                 // requested or starting, without a job
   std::optional<Time> refill_at;  // a job was just handed over: warm builders are not replaced before this
-  int exist = 0;                  // all that are not gone
+  int busy = 0;
+  PoolNumbers numbers;  // warm, min and max as they hold now
+  int exist = 0;        // all that are not gone
 };
 
 std::string count(int n, std::string_view one, std::string_view many) {
@@ -34,7 +36,7 @@ class Planner {
 
  private:
   void survey() {
-    for (const auto& [name, view] : seen_.pools) pools_[name].view = view;
+    for (const auto& [name, view] : seen_.pools) look_at(pools_[name], view);
     std::map<PoolName, std::map<std::string, int>> busy;
     std::map<JobId, const Job*> by_id;
     for (const Job* j : seen_.jobs) {
@@ -53,9 +55,22 @@ class Planner {
       bool starting = b->state == BuilderState::requested || b->state == BuilderState::starting;
       if (starting && b->job == 0) ++pool.coming;
       if (b->state == BuilderState::ready) pool.ready.push_back(b);
+      if (b->state == BuilderState::busy) ++pool.busy;
     }
     for (auto& [name, pool] : pools_) pool.queued = fair_order(std::move(pool.queued), busy[name]);
   }
+
+  void look_at(PoolSight& pool, const PoolView& view) {
+    pool.view = view;
+    if (view.schedule)
+      pool.numbers = view.schedule->at(now_);
+    else
+      pool.numbers = {view.spec->warm, view.spec->min, view.spec->max, {}, {}};
+    if (pool.numbers.until) wake_by(*pool.numbers.until);
+  }
+
+  // Builders that the pool keeps without a job.
+  static int idle_wanted(const PoolSight& pool) { return std::max(pool.numbers.warm, pool.numbers.min - pool.busy); }
 
   void wake_by(Time t) {
     if (!plan_.wake || t < *plan_.wake) plan_.wake = t;
@@ -90,7 +105,7 @@ class Planner {
   void serve(const PoolName& name, PoolSight& pool) {
     retire_idle(pool);
     assign(pool);
-    if (pool.queued.empty() && (!pool.view.spec || pool.view.spec->warm == 0)) return;
+    if (pool.queued.empty() && (!pool.view.spec || idle_wanted(pool) <= 0)) return;
     Reason blocked = obstacle(name, pool);
     if (blocked.code == ReasonCode::none) {
       start(name, pool);
@@ -111,13 +126,15 @@ class Planner {
         why = "its pool uses another image now";
       else if (seen_.shutting_down)
         why = "the daemon is stopping";
+      else if (pool.numbers.refresh && b->requested_at < *pool.numbers.refresh)
+        why = "idle builders are refreshed by the schedule";
       if (why.empty())
         *keep++ = b;
       else
         plan_.actions.push_back(StopBuilder{b->id, why});
     }
     pool.ready.erase(keep, pool.ready.end());
-    int wanted = pool.view.spec ? pool.view.spec->warm + static_cast<int>(pool.queued.size()) : 0;
+    int wanted = pool.view.spec ? idle_wanted(pool) + static_cast<int>(pool.queued.size()) : 0;
     while (static_cast<int>(pool.ready.size()) > wanted) {
       plan_.actions.push_back(StopBuilder{pool.ready.back()->id, "nothing waits for it"});
       pool.ready.pop_back();
@@ -200,32 +217,38 @@ class Planner {
   void start(const PoolName& name, PoolSight& pool) {
     const PoolSpec& spec = *pool.view.spec;
     int demand = static_cast<int>(pool.queued.size());
-    int missing = demand + spec.warm - pool.coming - static_cast<int>(pool.ready.size());
+    int missing = demand + idle_wanted(pool) - pool.coming - static_cast<int>(pool.ready.size());
     if (pool.refill_at && missing > demand - pool.coming) {
       missing = demand - pool.coming;
       wake_by(*pool.refill_at);
     }
-    int room = spec.max - pool.exist;
+    int room = pool.numbers.max - pool.exist;
     int slots = seen_.platforms.at(spec.platform).parallel_launches - launching_[spec.platform];
     int starts = std::max(0, std::min({missing, room, slots}));
     for (int i = 0; i < starts; ++i) {
       bool for_job = pool.coming + i < demand;
-      plan_.actions.push_back(
-          StartBuilder{name, !for_job, for_job ? "a job waits" : fmt::format("the pool keeps {} ready", spec.warm)});
+      plan_.actions.push_back(StartBuilder{
+          name, !for_job, for_job ? "a job waits" : fmt::format("the pool keeps {} ready", idle_wanted(pool))});
     }
     launching_[spec.platform] += starts;
     int coming = pool.coming + starts;
     bool at_max = room <= starts;
     for (int i = 0; i < demand; ++i)
-      plan_.reasons[pool.queued[static_cast<std::size_t>(i)]->id] = waiting(spec, i, coming, at_max);
+      plan_.reasons[pool.queued[static_cast<std::size_t>(i)]->id] = waiting(pool, i, coming, at_max);
   }
 
-  Reason waiting(const PoolSpec& spec, int ahead, int coming, bool at_max) {
+  Reason waiting(const PoolSight& pool, int ahead, int coming, bool at_max) {
+    const PoolSpec& spec = *pool.view.spec;
     if (ahead < coming) return {ReasonCode::builder_starting, "a builder is starting for it", {}, {}};
     std::string queue = ahead == 0 ? "it is next" : count(ahead, "job is", "jobs are") + " ahead of it";
+    if (at_max && pool.numbers.max == 0)
+      return {ReasonCode::pool_at_max,
+              fmt::format("the schedule of pool '{}' allows no builders now; {}", spec.name, queue),
+              {},
+              pool.numbers.until};
     if (at_max)
       return {ReasonCode::pool_at_max,
-              fmt::format("pool '{}' has all of its {} builders in use; {}", spec.name, spec.max, queue),
+              fmt::format("pool '{}' has all of its {} builders in use; {}", spec.name, pool.numbers.max, queue),
               {},
               {}};
     return {ReasonCode::launch_limit,

@@ -11,6 +11,7 @@
 #include "model/builder.h"
 #include "model/job.h"
 #include "model/pool.h"
+#include "plan/schedule.h"
 
 namespace mayfly::plan {
 
@@ -25,6 +26,7 @@ struct ImageView {
 
 struct PoolView {
   const PoolSpec* spec = nullptr;
+  const Schedule* schedule = nullptr;  // made from the spec; null: the spec's own numbers always hold
   ImageView image;
   int failed_starts = 0;            // in a row
   std::string start_problem;        // the last one's

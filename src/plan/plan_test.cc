@@ -24,6 +24,7 @@ struct World {
   std::vector<Job> jobs;
   std::vector<Builder> builders;
   PoolView view;
+  std::optional<Schedule> schedule;  // made from the pool when it has one
   PlatformView platform{.available = true, .disk_full = false, .problem = {}, .parallel_launches = 4};
   bool shutting_down = false;
   Patience patience{.refill = Duration(0)};
@@ -54,6 +55,8 @@ struct World {
   Plan plan(Time now = t0) {
     Seen seen;
     view.spec = &pool;
+    if (!pool.schedule.empty()) schedule.emplace(pool);
+    view.schedule = schedule ? &*schedule : nullptr;
     seen.pools["p"] = view;
     seen.platforms["local"] = platform;
     seen.shutting_down = shutting_down;
@@ -147,6 +150,50 @@ TEST(Plan, AWarmBuilderIsReplacedOnceItsJobRuns) {
   EXPECT_EQ(all<StartBuilder>(w.plan(t0 + milliseconds(20))).size(), 1u);
   w.jobs[0].state = JobState::running;
   EXPECT_EQ(all<StartBuilder>(w.plan(t0 + milliseconds(2))).size(), 1u);
+}
+
+TEST(Plan, MinCountsBusyBuildersToo) {
+  World w;
+  w.pool.min = 3;
+  w.job(JobState::running).started_at = t0;
+  w.builder(BuilderState::busy, 1);
+  EXPECT_EQ(all<StartBuilder>(w.plan()).size(), 2u);
+}
+
+TEST(Plan, TheScheduleOpensAndClosesThePool) {
+  World w;
+  w.pool.max = 5;
+  ScheduleEntry closed, open;
+  closed.cron = "0 * * * *";
+  closed.max = 0;
+  open.cron = "30 * * * *";
+  open.warm = 2;
+  open.max = 5;
+  w.pool.schedule = {closed, open};
+  w.job();
+  // t0 is 08:00 UTC.
+  auto shut = w.plan(t0 + seconds(60));
+  EXPECT_TRUE(shut.actions.empty());
+  EXPECT_EQ(shut.reasons.at(1).code, ReasonCode::pool_at_max);
+  EXPECT_EQ(shut.reasons.at(1).until, t0 + std::chrono::minutes(30));
+  EXPECT_EQ(shut.wake, t0 + std::chrono::minutes(30));
+  EXPECT_EQ(all<StartBuilder>(w.plan(t0 + std::chrono::minutes(30))).size(), 3u);  // one for the job, two warm
+}
+
+TEST(Plan, TheRefreshReplacesIdleBuildersAndTouchesNoBusyOne) {
+  World w;
+  w.pool.warm = 1;
+  ScheduleEntry nightly;
+  nightly.cron = "0 * * * *";
+  nightly.refresh = true;
+  w.pool.schedule = {nightly};
+  w.builder(BuilderState::ready).requested_at = t0 - seconds(10);
+  w.job(JobState::running).started_at = t0;
+  w.builder(BuilderState::busy, 1).requested_at = t0 - seconds(10);
+  auto p = w.plan(t0 + seconds(1));
+  ASSERT_EQ(all<StopBuilder>(p).size(), 1u);
+  EXPECT_EQ(all<StopBuilder>(p)[0].builder, "p-1");
+  EXPECT_EQ(all<StartBuilder>(p).size(), 1u);
 }
 
 TEST(Plan, APermanentImageProblemEndsTheWaitingJobs) {
