@@ -56,11 +56,10 @@ struct ControlParts {
   std::function<std::unique_ptr<Agents>(AgentSink)> make_agents;
   StatePaths paths;  // an empty root: no files at all, as in a simulation
   Config config;
-  std::string seccomp;  // compiled filter that the agent puts around every job; raw bytes
-  // Called with the name of every step boundary ("control.before-commit", …). The crash tests kill the daemon here.
-  std::function<void(std::string_view step)> on_step = [](std::string_view) {};
   // Called with every plan before it is carried out. A simulation counts here what jobs wait for. May be empty.
   std::function<void(const plan::Plan&)> on_plan = {};
+  // Called with the name of every step boundary ("control.before-commit", …). The crash tests kill the daemon here.
+  std::function<void(std::string_view step)> on_step = [](std::string_view) {};
 };
 
 class Control {

@@ -103,6 +103,8 @@ class Core {
   void on_finished(Builder& b, const agent::Finished& finished);
   void on_unreachable(Builder& b, const std::string& why);
   void lose_job_of(Builder& b, const std::string& why);
+  void mark_running(Job& job, Time at);
+  void put_back(Job& job, const char* kind, const std::string& why);  // to the queue
 
   // core_recover.cc: after a start
   void ask_platform(const std::string& platform);

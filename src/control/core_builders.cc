@@ -175,10 +175,7 @@ void Core::on_agent(const AgentEvent& event) {
     case AgentEvent::Kind::started: {
       auto j = jobs_.find(b.job);
       if (j == jobs_.end() || event.job != b.job || j->second.state != JobState::assigned) return;
-      j->second.state = JobState::running;
-      j->second.started_at = event.at;
-      record("job.started", fmt::format("job/{}", b.job), json::serialize(json::object{{"builder", b.id}}));
-      return save(j->second);
+      return mark_running(j->second, event.at);
     }
   }
 }
@@ -196,26 +193,15 @@ void Core::on_hello(Builder& b, const agent::Hello& hello) {
       // The daemon died between recording the wish to cancel and telling the agent: tell it now.
       if (j->second.cancel_requested) send_cancel(j->second);
       if (hello.started_at == Time{} || j->second.state != JobState::assigned) return;
-      j->second.state = JobState::running;
-      j->second.started_at = hello.started_at;
-      record("job.started", fmt::format("job/{}", b.job), json::serialize(json::object{{"builder", b.id}}));
-      return save(j->second);
+      return mark_running(j->second, hello.started_at);
     }
-    if (j->second.cancel_requested) {
+    // The daemon died between recording the assignment and sending it. The job has certainly not run, so it goes back
+    // to the queue; this builder was given away once and is not used again.
+    if (j->second.cancel_requested)
       end_job(j->second, JobResult{JobCause::cancelled, 0, 0, "cancelled before it started"});
-      return stop_builder(b, "its job was cancelled before it started");
-    }
-    // The daemon died between recording the assignment and sending it: send it now.
-    auto order = order_for(j->second, b);
-    if (!order) {
-      end_job(j->second, JobResult{JobCause::secret_unavailable, 0, 0, order.error().text()});
-      return stop_builder(b, "its job could not be handed to it");
-    }
-    auto shared = std::make_shared<AgentOrder>(std::move(*order));
-    return effect("assign", [this, id = b.id, job = b.job, shared] {
-      create_files(job);
-      agents_.assign(id, std::move(*shared));
-    });
+    else
+      put_back(j->second, "job.returned", "the daemon was restarted before its builder had it");
+    return stop_builder(b, "its job never reached it");
   }
   if (b.state == BuilderState::requested) b.state = BuilderState::starting;
   if (b.state != BuilderState::starting) return;
@@ -264,18 +250,32 @@ void Core::lose_job_of(Builder& b, const std::string& why) {
   Job& j = found->second;
   if (j.cancel_requested) return end_job(j, JobResult{JobCause::cancelled, 0, 0, why});
   if (!j.spec.repeatable || j.attempt > 1) return end_job(j, JobResult{JobCause::builder_lost, 0, 0, why});
-  record("job.repeated", fmt::format("job/{}", j.id), json::serialize(json::object{{"why", why}, {"builder", b.id}}));
-  j.state = JobState::queued;
-  j.waiting = {ReasonCode::submitted, "its first builder was lost; it starts again", now(), {}};
   ++j.attempt;
-  j.builder.clear();
-  j.assigned_at = j.started_at = {};
-  save(j);
+  put_back(j, "job.repeated", why);
   effect("repeat.files", [path = parts_.paths.job(j.id)] {
     std::error_code ec;
     for (auto name : {"log", "log.index", "result"})
       std::filesystem::rename(path + "/" + name, path + "/first-attempt." + name, ec);
   });
+}
+
+void Core::mark_running(Job& j, Time at) {
+  MAYFLY_CHECK(may_follow(j.state, JobState::running));
+  j.state = JobState::running;
+  j.started_at = at;
+  record("job.started", fmt::format("job/{}", j.id), json::serialize(json::object{{"builder", j.builder}}));
+  save(j);
+}
+
+void Core::put_back(Job& j, const char* kind, const std::string& why) {
+  MAYFLY_CHECK(may_follow(j.state, JobState::queued));
+  record(kind, fmt::format("job/{}", j.id), json::serialize(json::object{{"why", why}, {"builder", j.builder}}));
+  j.state = JobState::queued;
+  j.waiting = {ReasonCode::submitted, "it waits for another builder: " + why, now(), {}};
+  j.builder.clear();
+  j.image_digest.clear();
+  j.assigned_at = j.started_at = {};
+  save(j);
 }
 
 Result<std::vector<Builder>> Core::builders(bool gone_too) {

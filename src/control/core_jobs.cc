@@ -118,7 +118,10 @@ void Core::create_files(JobId id) {
 }
 
 Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
-  const PoolSpec& pool = parts_.config.pools.at(job.spec.pool);
+  auto found = parts_.config.pools.find(job.spec.pool);
+  if (found == parts_.config.pools.end())  // a daemon started with another configuration adopts what the last one did
+    return fail(ErrorCode::conflict, fmt::format("pool '{}' is no longer in the configuration", job.spec.pool), "job");
+  const PoolSpec& pool = found->second;
   const auto& image = pools_.at(job.spec.pool).image;
   AgentOrder o;
   auto& m = o.message;
@@ -143,7 +146,6 @@ Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
   m.log_limit = pool.limits.log;
   m.has_input = !job.spec.input.empty();
   m.output = job.spec.output;
-  m.seccomp = parts_.seccomp;
   o.log_path = parts_.paths.log(job.id);
   o.index_path = parts_.paths.log_index(job.id);
   o.result_path = parts_.paths.result(job.id);

@@ -75,6 +75,7 @@ class World {
   StatePaths paths;
   int crash_at = 0, steps = 0;  // crash at the n-th step boundary from now; 0: never
   std::vector<std::string> boundaries;
+  std::string crash_before;  // crash at the boundary of this name
 
   World() {
     char name[] = "/tmp/mfcoreXXXXXX";
@@ -101,6 +102,7 @@ class World {
         clock, log, store, secrets, images, {&platform}, {}, paths, config, {}, [this](std::string_view step) {
           boundaries.emplace_back(step);
           if (crash_at > 0 && ++steps == crash_at) throw Crash();
+          if (step == crash_before) throw Crash();
         }};
     core_ = std::make_unique<Core>(std::move(parts), *agents_, *executor_);
     ASSERT_TRUE(core_->recover());
@@ -397,6 +399,52 @@ TEST(Core, AnUploadThatNoJobCameForIsForgotten) {
   EXPECT_FALSE(std::filesystem::exists(w.paths.upload("aa")));
   EXPECT_TRUE(std::filesystem::exists(w.paths.upload("bb")));  // its job still waits
   EXPECT_TRUE(std::filesystem::exists(w.paths.upload("cc")));  // young
+}
+
+TEST(Core, APoolThatWasRemovedFinishesWhatRuns) {
+  World w;
+  auto other = w.pool();
+  other.name = "q";
+  w.config.pools["q"] = other;
+  w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = std::chrono::minutes(10)}; };
+  w.pool().warm = 1;
+  w.start();
+  auto running = w.submit();
+  w.run(seconds(1));
+  w.config.pools["q"].max = 1;
+  w.config.pools.erase("p");
+  w.start();  // with another configuration
+  w.run(seconds(1));
+  EXPECT_EQ(w.job(running).state, JobState::running);
+  EXPECT_EQ(w.builders(), 1u);  // the warm one went
+  w.core().cancel(running, "ann", [](Result<Job>) {});
+  w.run(std::chrono::minutes(20));
+  EXPECT_EQ(w.job(running).state, JobState::cancelled);
+  EXPECT_TRUE(w.fake.builders().empty());
+}
+
+TEST(Core, AJobThatNeverReachedItsBuilderGoesBackToTheQueue) {
+  World w;
+  w.start();
+  w.run();
+  auto id = w.submit();
+  // Dies when the assignment is written down and not yet sent.
+  try {
+    for (int i = 0; i < 100 && w.job(id).state == JobState::queued; ++i) {
+      w.crash_before = "assign.before";
+      w.run(seconds(1));
+    }
+    FAIL() << "no assignment";
+  } catch (const Crash&) {
+    w.crash_before.clear();
+  }
+  w.start();
+  auto first = w.job(id).builder;
+  w.run();
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+  EXPECT_NE(w.job(id).builder, first);
+  EXPECT_EQ(w.job(id).attempt, 1);  // it never ran there: this is no repeat
+  EXPECT_EQ(w.fake.counts().most_runs_of_a_job, 1);
 }
 
 TEST(Core, ThePoolFollowsItsSchedule) {
