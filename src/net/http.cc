@@ -24,7 +24,7 @@ int http_status(const Error& e) {
     case ErrorCode::conflict:
       return 409;
     case ErrorCode::exhausted:
-      return e.where.find("queue") != std::string::npos ? 429 : 507;
+      return e.where == "queue" ? 429 : 507;
     case ErrorCode::timeout:
       return 504;
     case ErrorCode::unavailable:
