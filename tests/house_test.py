@@ -27,6 +27,7 @@ ARROWS = {
     "agent": {"base", "model"},
     "net": CORE,
     "control": CORE | {"plan"},
+    "simulate": {"base", "model", "plan", "ports", "control"},
     "api": CORE | {"plan", "control", "net"},
     "cli": {"base", "model", "os"},
     "app": None,  # the only room that knows every concrete thing

@@ -7,6 +7,7 @@
 #include "app/config.h"
 #include "app/doctor.h"
 #include "app/init_template.h"
+#include "app/simulate.h"
 #include "app/up.h"
 #include "cli/cli.h"
 #include "os/file.h"
@@ -53,6 +54,7 @@ CliEnvironment environment() {
   e.up = run_up;
   e.run_standalone = run_standalone;
   e.doctor = doctor;
+  e.simulate = run_simulate;
   e.init = init;
   e.schema = config_schema;
   e.check_config = check_config;

@@ -16,6 +16,7 @@ int command_cancel(Call& call);
 int command_audit_show(Call& call);
 int command_audit_verify(Call& call);
 int command_doctor(Call& call);
+int command_simulate(Call& call);
 int command_init(Call& call);
 int command_config_check(Call& call);
 int command_config_schema(Call& call);

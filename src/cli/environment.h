@@ -34,6 +34,26 @@ struct Standalone {
   std::function<void()> stop;  // ends the daemon and removes all of it; called once
 };
 
+// `mayfly simulate`. The jobs are one of: `jobs` equal ones, a trace, or a history.
+struct SimulateRequest {
+  std::string config, compare;  // files; empty: the default, none
+  std::size_t jobs = 0;
+  Duration over{}, duration{};
+  std::string trace;  // a file
+  std::optional<std::vector<Job>> history;
+  std::string pool;  // all jobs go there; empty: as the jobs say
+  std::optional<Duration> start, resolution;
+  std::optional<int> launches;
+  std::string target;  // "p95 wait <= 30s"; empty: none
+  bool find = false, json = false;
+  std::string html;  // a file to write; empty: none
+};
+
+struct SimulateAnswer {
+  std::string text;  // to print
+  bool met = true;   // false: there was a target, and it was missed
+};
+
 struct DoctorCheck {
   enum class Status { ok, warning, missing };
   std::string name;
@@ -53,6 +73,7 @@ struct CliEnvironment {
   std::function<int(const UpRequest&)> up;  // gives the exit code
   std::function<Result<Standalone>(const StandaloneRequest&)> run_standalone;
   std::function<std::vector<DoctorCheck>()> doctor;
+  std::function<Result<SimulateAnswer>(const SimulateRequest&)> simulate;
   std::function<Result<std::vector<std::string>>(const std::string& directory)> init;  // gives the files written
   std::function<std::string()> schema;                                                 // of the configuration, as text
   std::function<Result<std::string>(const std::string& file)> check_config;  // gives one sentence on what is in it

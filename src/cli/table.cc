@@ -145,6 +145,49 @@ std::vector<Command> queries() {
   return out;
 }
 
+Command simulate_command() {
+  return {
+      .name = "simulate",
+      .summary =
+          "Say how long jobs would wait and what it would cost, with the daemon's own planner on a simulated clock",
+      .description =
+          "The jobs are either --jobs equal ones, or a --trace, or what the daemon has run (--history). A trace is CSV "
+          "with a header: `submitted` (RFC 3339, or seconds), `duration` (such as 90s, or seconds), `pool`, and "
+          "perhaps `submitter` and `priority`.\n\n"
+          "A wait lasts from a job's submission to the start of its process. Builders cost from the wish for them "
+          "until "
+          "they are gone, by the pool's `price` for an hour. Warm builders are there when the first job comes.\n\n"
+          "Exit code: 0; 1 if there is a --target and it is missed; 2 the command line is wrong.",
+      .options =
+          {
+              {"config", 'c', "FILE", "The configuration (default: mayfly.yaml here, else /etc/mayfly/mayfly.yaml)",
+               Completes::file},
+              {"jobs", 'j', "N", "Simulate so many equal jobs"},
+              {"at", 0, "once", "All --jobs come at once (the default)"},
+              {"over", 0, "TIME", "The --jobs come evenly over this time"},
+              {"duration", 0, "TIME", "How long each of the --jobs takes (default: 5m)"},
+              {"trace", 't', "FILE", "Simulate the jobs in this file", Completes::file},
+              {"history", 0, {}, "Simulate the jobs that the daemon has run"},
+              {"limit", 'l', "N", "With --history: the last N jobs (default: 10000)"},
+              {"pool", 'p', "POOL", "All jobs go to this pool (default: the trace's; else the only one)",
+               Completes::pool},
+              {"start", 0, "TIME", "How long a new builder takes until it is ready (default: 15ms, as here)"},
+              {"launches", 0, "N", "How many builders a platform starts at once (default: 4, as here)"},
+              {"target", 0, "TARGET", "What is to be met, such as \"p95 wait <= 30s\" or \"max wait <= 5m\""},
+              {"find", 0, {}, "Find the cheapest `warm` and `max` that meet the target"},
+              {"compare", 0, "FILE", "Simulate this configuration as well, and show both", Completes::file},
+              {"resolution", 0, "TIME",
+               "Move arrivals and ends onto a grid of this width; 0s: exact (default: exact, unless that took long)"},
+              {"html", 0, "FILE", "Write a page with pictures too", Completes::file},
+              json_option,
+          },
+      .examples = {"mayfly simulate --jobs 100 --at once --duration 5m --target \"max wait <= 5m\"",
+                   "mayfly simulate --trace day.csv --target \"p95 wait <= 30s\" --find",
+                   "mayfly simulate --history --compare bigger.yaml --html report.html"},
+      .run = command_simulate,
+  };
+}
+
 std::vector<Command> local_commands() {
   std::vector<Command> out;
   out.push_back({.name = "doctor",
@@ -221,6 +264,7 @@ std::vector<Command> build() {
        .run = command_up});
   out.push_back(run_command());
   for (auto& c : queries()) out.push_back(std::move(c));
+  out.push_back(simulate_command());
   for (auto& c : local_commands()) out.push_back(std::move(c));
   return out;
 }

@@ -1,0 +1,44 @@
+#pragma once
+// What a simulation is fed with: jobs that come at certain times and take a certain time each.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "model/job.h"
+
+namespace mayfly::simulate {
+
+struct Arrival {
+  Time submitted{};
+  Duration duration{};
+  std::uint32_t pool = 0, submitter = 0;  // into the names of the workload: a million jobs share a few
+  int priority = 0;
+};
+
+struct Workload {
+  std::vector<std::string> pools, submitters;
+  std::vector<Arrival> jobs;  // in the order of their submission
+  std::size_t left_out = 0;   // of a history: jobs that never ran, so that nobody knows how long they take
+
+  std::uint32_t pool(std::string_view name);  // its index; added where it is new
+  std::uint32_t submitter(std::string_view name);
+  void sort();  // stable: jobs of the same instant keep their order
+};
+
+// Where times that a trace gives in seconds begin: a Monday, 00:00 UTC.
+Time trace_epoch();
+
+// `count` jobs of one duration, all at once or evenly over `over`.
+Workload uniform_workload(std::size_t count, Duration duration, Duration over, const PoolName& pool);
+
+// Jobs that a daemon has run.
+Workload history_workload(const std::vector<Job>& jobs);
+
+// A trace: CSV with a header that names the columns `submitted` (RFC 3339, or seconds), `duration` (such as 90s, or
+// seconds), and optionally `pool`, `submitter`, `priority`, in any order. Lines need not be in order. A job without a
+// pool gets `fallback`. Errors name file and line, up to twenty at once.
+Result<Workload> parse_trace(std::string_view text, const std::string& filename, const PoolName& fallback);
+
+}  // namespace mayfly::simulate
