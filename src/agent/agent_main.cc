@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "agent/agent.h"
+#include "agent/filter.h"
 #include "agent/options.h"
 
 int main(int argc, char** argv) {
@@ -24,6 +25,9 @@ int main(int argc, char** argv) {
   ::umask(022);
   if (!settings->hostname.empty() && ::sethostname(settings->hostname.data(), settings->hostname.size()) != 0)
     std::fprintf(stderr, "mayfly-agent: cannot set the hostname to %s\n", settings->hostname.c_str());
+  // Before it can be told to run anything: a job inherits the filter, and there is no job without it.
+  if (settings->seccomp_fd >= 0)
+    if (auto installed = install_filter(settings->seccomp_fd); !installed) return unusable(installed.error().text());
   auto ended = Agent(*settings).run();
   return ended ? exit_released : unusable(ended.error().text());
 }

@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -30,16 +28,7 @@ constexpr int pipe_size = 256 << 10;
 // Under memory pressure the kernel should take the job, never its agent: then there is someone to tell what happened.
 constexpr const char* oom_score = "500";
 
-enum Step {
-  step_none,
-  step_descriptors,
-  step_directory,
-  step_groups,
-  step_user,
-  step_privileges,
-  step_seccomp,
-  step_exec
-};
+enum Step { step_none, step_descriptors, step_directory, step_groups, step_user, step_privileges, step_exec };
 
 const char* describe(int step) {
   switch (step) {
@@ -53,8 +42,6 @@ const char* describe(int step) {
       return "cannot become its user";
     case step_privileges:
       return "cannot give up privileges";
-    case step_seccomp:
-      return "the kernel refuses its system call filter";
     default:
       return "cannot be executed";
   }
@@ -67,7 +54,6 @@ struct Launch {
   std::vector<char*> argv, envp;
   const User* user = nullptr;
   const char* directory = nullptr;
-  sock_fprog filter{};
   int in = -1, out = -1, err = -1;
   volatile int failed_step = step_none, failed_errno = 0;  // written by the child, which runs in our memory
 };
@@ -132,7 +118,6 @@ void try_exec(Launch& l) {
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (l.filter.len != 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &l.filter, 0, 0) != 0) fail_at(step_seccomp);
   try_exec(l);
   fail_at(step_exec);
   ::_exit(127);
@@ -193,22 +178,10 @@ SpawnFailure cannot(const char* what) {
   return {JobCause::start_failed, std::string("the agent ") + what + ": " + std::strerror(errno)};
 }
 
-bool load_filter(const std::string& bytes, std::vector<sock_filter>& program, sock_fprog& filter) {
-  if (bytes.size() % sizeof(sock_filter) != 0 || bytes.size() / sizeof(sock_filter) > BPF_MAXINSNS) return false;
-  program.resize(bytes.size() / sizeof(sock_filter));
-  if (!bytes.empty())
-    std::memcpy(program.data(), bytes.data(), bytes.size());  // aligned, as a string's bytes need not be
-  filter = {static_cast<unsigned short>(program.size()), program.data()};
-  return true;
-}
-
 }  // namespace
 
 tl::expected<Spawned, SpawnFailure> spawn(const Command& command) {
   Launch l;
-  std::vector<sock_filter> program;
-  if (!load_filter(command.seccomp, program, l.filter))
-    return tl::unexpected(SpawnFailure{JobCause::start_failed, "the system call filter is not a BPF program"});
   int out[2], err[2];
   Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null) return tl::unexpected(cannot("cannot open /dev/null"));

@@ -20,7 +20,6 @@ struct Command {
   std::map<std::string, std::string> env;  // complete
   User user;
   std::string directory;
-  std::string seccomp;  // struct sock_filter[], raw; empty: none
 };
 
 struct Spawned {

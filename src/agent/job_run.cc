@@ -33,11 +33,12 @@ void kill_all(int signal) {
 Time wall_clock() { return SystemClock().now(); }
 
 Result<void> prepare_workspace(const User& user) {
-  if (::mkdir(workspace_path, 0755) != 0 && errno != EEXIST)
+  // Looked for first: a launcher has usually made it, and to the kernel even the making of what is there is a write.
+  struct stat st{};
+  if (::lstat(workspace_path, &st) != 0 && ::mkdir(workspace_path, 0755) != 0 && errno != EEXIST)
     return Unexpected(errno_error("cannot make the workspace", errno, workspace_path));
   Fd dir(::open(workspace_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!dir) return Unexpected(errno_error("cannot open the workspace", errno, workspace_path));
-  struct stat st{};
   if (::fstat(dir.get(), &st) == 0 && st.st_uid == user.uid && st.st_gid == user.gid) return {};
   if (::fchown(dir.get(), user.uid, user.gid) != 0)
     return Unexpected(errno_error("cannot give the workspace to the job's user", errno, workspace_path));
@@ -73,8 +74,7 @@ void JobRun::start(Instant now) {
 }
 
 void JobRun::run(Instant now) {
-  Command command{order_.argv, job_environment(order_.env, order_.secrets, *user_), *user_, workspace_path,
-                  order_.seccomp};
+  Command command{order_.argv, job_environment(order_.env, order_.secrets, *user_), *user_, workspace_path};
   if (command.argv.empty()) {
     auto script = write_script(order_.script, order_.job);
     if (!script) return record(JobCause::start_failed, script.error().text(), now);

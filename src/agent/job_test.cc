@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 
+#include "agent/options.h"
 #include "agent/test_builder.h"
 
 namespace mayfly::agent {
@@ -231,28 +232,23 @@ TEST(AgentJob, DiskFull) {
 }
 
 TEST(AgentJob, TheFilterHolds) {
-  BUILDER(b);
-  TestFiles f;
   sock_filter program[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mkdir, 0, 1),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rmdir, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 38),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
-  auto a = shell("grep Seccomp: /proc/self/status; mkdir made");
-  a.seccomp.assign(reinterpret_cast<const char*>(program), sizeof program);
-  auto end = b.run(a, f);
+  BUILDER(b, ({.seccomp = std::string(reinterpret_cast<const char*>(program), sizeof program)}));
+  TestFiles f;
+  auto end = b.run(shell("grep Seccomp: /proc/self/status; mkdir d; rmdir d"), f);
   EXPECT_EQ(end.result.exit_code, 1) << end.result.message;
   EXPECT_TRUE(has(f.log_text(), "Seccomp:\t2")) << f.log_text();
 }
 
 TEST(AgentJob, ABrokenFilterIsNeverIgnored) {
-  for (std::string bytes : {std::string("abc"), std::string(8, '\xff')}) {
-    BUILDER(b);
-    TestFiles f;
-    auto a = order({"true"});
-    a.seccomp = bytes;
-    EXPECT_EQ(b.run(a, f).result.cause, JobCause::start_failed);
+  for (std::string bytes : {std::string(), std::string("abc"), std::string(8, '\xff')}) {
+    BUILDER(b, ({.seccomp = bytes}));
+    EXPECT_EQ(b.wait_exit(), exit_unusable << 8);
   }
 }
 

@@ -120,12 +120,13 @@ TEST(FrameBuffer, ALengthBeyondTheLimitIsAnError) {
 }
 
 TEST(Settings, ReadsFlagsAndRefusesOthers) {
-  const char* good[] = {agent_path,        listen_fd_flag, "3",           oom_fd_flag, "4",
-                        orphan_grace_flag, "250",          hostname_flag, "general-1"};
-  auto s = parse_settings(9, good).value();
+  const char* good[] = {agent_path, listen_fd_flag, "3",         oom_fd_flag,     "4", orphan_grace_flag,
+                        "250",      hostname_flag,  "general-1", seccomp_fd_flag, "6"};
+  auto s = parse_settings(11, good).value();
   EXPECT_EQ(s.listen_fd, 3);
   EXPECT_EQ(s.oom_fd, 4);
   EXPECT_EQ(s.hold_fd, -1);
+  EXPECT_EQ(s.seccomp_fd, 6);
   EXPECT_EQ(s.orphan_grace, milliseconds(250));
   EXPECT_EQ(s.hostname, "general-1");
   const char* missing[] = {agent_path, oom_fd_flag, "4"};

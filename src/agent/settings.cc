@@ -37,6 +37,8 @@ Result<Settings> parse_settings(int argc, const char* const* argv) {
       s.oom_fd = n;
     else if (flag == hold_fd_flag)
       s.hold_fd = n;
+    else if (flag == seccomp_fd_flag)
+      s.seccomp_fd = n;
     else if (flag == orphan_grace_flag)
       s.orphan_grace = milliseconds(n);
     else

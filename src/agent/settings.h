@@ -9,8 +9,9 @@ namespace mayfly::agent {
 
 struct Settings {
   int listen_fd = -1;
-  int oom_fd = -1;   // -1: the host cannot tell
-  int hold_fd = -1;  // -1: none
+  int oom_fd = -1;      // -1: the host cannot tell
+  int hold_fd = -1;     // -1: none
+  int seccomp_fd = -1;  // -1: none
   Duration orphan_grace{};
   std::string hostname;  // empty: leave it
 };

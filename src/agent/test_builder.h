@@ -29,6 +29,7 @@ void write_all(int fd, std::string_view text);
 struct TestBuilderOptions {
   int orphan_grace_ms = 60'000;
   std::string disk = "64m";
+  std::optional<std::string> seccomp = std::nullopt;  // the filter it is given, if one
 };
 
 class TestBuilder {

@@ -90,10 +90,18 @@ void make_root(int report, const std::string& root, const std::string& size) {
   if (::dup2(l, listen_fd) < 0 || ::dup2(o, oom_fd) < 0) give_up(report, "placing descriptors");
   auto listen_number = std::to_string(listen_fd), oom_number = std::to_string(oom_fd);
   auto grace = std::to_string(options.orphan_grace_ms);
-  const char* argv[] = {agent_path,         listen_fd_flag,    listen_number.c_str(), oom_fd_flag,
-                        oom_number.c_str(), orphan_grace_flag, grace.c_str(),         nullptr};
+  std::vector<const char*> argv{agent_path,         listen_fd_flag,    listen_number.c_str(), oom_fd_flag,
+                                oom_number.c_str(), orphan_grace_flag, grace.c_str()};
+  auto seccomp_number = std::to_string(seccomp_fd);
+  Fd filter(::memfd_create("seccomp", MFD_CLOEXEC));
+  if (options.seccomp) {
+    write_all(filter.get(), *options.seccomp);
+    if (::dup2(filter.get(), seccomp_fd) < 0) give_up(report, "placing descriptors");
+    argv.insert(argv.end(), {seccomp_fd_flag, seccomp_number.c_str()});
+  }
+  argv.push_back(nullptr);
   const char* envp[] = {nullptr};
-  ::execve(agent_path, const_cast<char**>(argv), const_cast<char**>(envp));
+  ::execve(agent_path, const_cast<char**>(argv.data()), const_cast<char**>(envp));
   give_up(report, "starting the agent");
 }
 

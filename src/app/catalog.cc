@@ -5,7 +5,6 @@
 #include "agent/embedded.h"
 #include "images/buildah_tool.h"
 #include "platforms/local/local.h"
-#include "platforms/local/seccomp.h"
 
 namespace mayfly {
 
@@ -29,11 +28,5 @@ Result<std::vector<std::unique_ptr<Platform>>> make_platforms(const Config& conf
 }
 
 std::unique_ptr<ImageTool> make_image_tool() { return std::make_unique<BuildahTool>(); }
-
-Result<std::string> compile_seccomp(const Log& log) {
-  MAYFLY_ASSIGN(auto filter, local::compile_seccomp_filter());
-  log.debug("system calls are filtered by {} ({} bytes)", filter.origin, filter.program.size());
-  return std::move(filter.program);
-}
 
 }  // namespace mayfly

@@ -26,7 +26,4 @@ Result<std::vector<std::unique_ptr<Platform>>> make_platforms(const Config& conf
 
 std::unique_ptr<ImageTool> make_image_tool();
 
-// The filter around every job, as the bytes of a BPF program.
-Result<std::string> compile_seccomp(const Log& log);
-
 }  // namespace mayfly

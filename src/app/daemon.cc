@@ -71,22 +71,12 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& 
   for (const auto& d : {p->paths.uploads(), p->paths.jobs()}) MAYFLY_TRY(os::make_directories(d));
   // Platforms first: they start helper processes, which is cheapest and safest before there are threads and open files.
   MAYFLY_ASSIGN(p->platforms, make_platforms(p->config, p->paths, life, log));
-  MAYFLY_ASSIGN(auto seccomp, compile_seccomp(log));
   MAYFLY_ASSIGN(p->store, SqliteStore::open(p->paths.database()));
   p->secrets = std::make_unique<ConfiguredSecrets>(p->config.secrets);
   p->images = make_image_tool();
 
-  ControlParts parts{p->clock,
-                     log,
-                     *p->store,
-                     *p->secrets,
-                     *p->images,
-                     {},
-                     {},
-                     p->paths,
-                     p->config,
-                     std::move(seccomp),
-                     step_hook_from_environment()};
+  ControlParts parts{
+      p->clock, log, *p->store, *p->secrets, *p->images, {}, {}, p->paths, p->config, {}, step_hook_from_environment()};
   for (auto& platform : p->platforms) parts.platforms.push_back(platform.get());
   parts.make_agents = [&log](AgentSink sink) { return net::make_agent_links(std::move(sink), log); };
   MAYFLY_ASSIGN(p->control, Control::start(std::move(parts)));

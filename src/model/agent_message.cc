@@ -4,8 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "base/text.h"
-
 namespace mayfly::agent {
 namespace json = boost::json;
 namespace {
@@ -62,11 +60,6 @@ class Reader {
       out.emplace(std::string(k), std::string(e.get_string().data(), e.get_string().size()));
     }
     return out;
-  }
-  std::string bytes(std::string_view key) {
-    auto decoded = base64_decode(text(key));
-    if (!decoded) return wrong(key, "base64"), std::string();
-    return *decoded;
   }
   const json::object* object(std::string_view key) {
     auto* v = find(key);
@@ -148,7 +141,6 @@ Result<ToAgent> assign_from(Reader& r) {
   a.log_limit = r.number("log_limit");
   a.has_input = r.flag("has_input");
   a.output = r.text("output");
-  a.seccomp = r.bytes("seccomp");
   MAYFLY_TRY(r.check());
   if (a.job == 0 || a.argv.empty() == a.script.empty())
     return fail(ErrorCode::invalid, "a job needs an id and either argv or script", "agent message");
@@ -171,8 +163,7 @@ std::string encode(const ToAgent& message) {
               {"grace_us", a.grace.count()},
               {"log_limit", a.log_limit},
               {"has_input", a.has_input},
-              {"output", a.output},
-              {"seccomp", base64_encode(a.seccomp)}};
+              {"output", a.output}};
     }
     json::object operator()(const Cancel& c) const { return {{"type", "cancel"}, {"job", c.job}}; }
     json::object operator()(const Release&) const { return {{"type", "release"}}; }

@@ -24,7 +24,8 @@
 
 namespace mayfly::agent {
 
-inline constexpr int protocol_version = 1;
+inline constexpr int protocol_version =
+    2;  // 2: the agent has its system call filter from its launcher, not from `assign`
 inline constexpr std::uint32_t max_frame = 8u << 20;  // bytes; environment, script and secrets fit well within
 
 struct Assign {
@@ -38,8 +39,7 @@ struct Assign {
   Duration grace{};                            // between SIGTERM and SIGKILL
   std::int64_t log_limit = 0;                  // bytes
   bool has_input = false;
-  std::string output;   // what to pack at the end; empty: nothing
-  std::string seccomp;  // compiled BPF program (struct sock_filter[]), raw bytes; empty: none
+  std::string output;  // what to pack at the end; empty: nothing
 };
 struct Cancel {
   JobId job = 0;

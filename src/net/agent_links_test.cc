@@ -216,7 +216,7 @@ TEST_F(AgentLinksTest, WaitsForAnAgentThatListensLater) {
   links_->connect("b-1", dir_.file("a"), seconds(20));
   FakeAgent agent(dir_.file("a"));
   agent.accept();
-  agent.say(agent::Hello{.version = 1, .job = 5, .started_at = {}, .finished = {}});
+  agent.say(agent::Hello{.version = agent::protocol_version, .job = 5, .started_at = {}, .finished = {}});
   auto hello = next();
   EXPECT_EQ(hello.kind, Kind::hello);
   EXPECT_EQ(hello.hello->job, 5u);

@@ -50,6 +50,7 @@ json::object process(const BuilderRequest& request, const ContainerShape& shape)
   };
   if (shape.has_oom_file) flag(agent::oom_fd_flag, std::to_string(agent::oom_fd));
   if (request.network == Network::egress) flag(agent::hold_fd_flag, std::to_string(agent::hold_fd));
+  flag(agent::seccomp_fd_flag, std::to_string(agent::seccomp_fd));
   flag(agent::orphan_grace_flag, std::to_string(agent::default_orphan_grace_ms));
   return {{"user", {{"uid", 0}, {"gid", 0}}},
           {"args", argv},

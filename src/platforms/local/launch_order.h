@@ -31,6 +31,9 @@ struct LauncherSetup {
   std::string place;  // an existing directory that builders' file systems cover, each in a mount namespace of its own
 };
 
+// In LauncherSetup::directory: the filter around every agent and so around every job, struct sock_filter[], raw.
+inline constexpr const char* seccomp_file = "seccomp";
+
 // One builder. The descriptor that comes along is the agent's listening socket.
 struct LaunchOrder {
   std::uint64_t number = 0;  // of the request; the answer carries it

@@ -11,6 +11,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+
+#include "agent/options.h"
 
 namespace mayfly::local {
 namespace {
@@ -151,24 +154,29 @@ std::string fill(const LauncherSetup& setup, const LaunchOrder& order, const Fd&
 }
 
 // The descriptors as src/agent/options.h numbers them, and nothing but them and the launcher's lock.
-std::string arrange_descriptors(const LaunchOrder& order, const Fd& listen_socket, const Fd& oom, const Fd& hold) {
-  const Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
-  const Fd errors(open((order.directory + "/stderr").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+std::string arrange_descriptors(const LaunchOrder& order, const Fd& listen_socket, const Fd& oom, const Fd& hold,
+                                const Fd& seccomp) {
+  Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  Fd errors(open((order.directory + "/stderr").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!null || !errors) return failed("cannot open the file for the runtime's errors");
   // First out of the way of the numbers they are to have, then into place.
   const int from[] = {null.get(),          errors.get(), errors.get(),
-                      listen_socket.get(), oom.get(),    hold ? hold.get() : null.get()};
-  int high[6];
-  for (int i = 0; i < 6; ++i)
+                      listen_socket.get(), oom.get(),    hold ? hold.get() : null.get(),
+                      seccomp.get()};
+  constexpr int count = std::size(from);
+  int high[count];
+  for (int i = 0; i < count; ++i)
     if ((high[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 100)) < 0) return failed("cannot duplicate a descriptor");
-  for (int i = 0; i < 6; ++i)
+  null.reset();  // their numbers may be among those to be given, and must not be closed after that
+  errors.reset();
+  for (int i = 0; i < count; ++i)
     if (dup2(high[i], i) < 0) return failed("cannot duplicate a descriptor");
   return "";
 }
 
 std::string exec_runtime(const LauncherSetup& setup, const LaunchOrder& order) {
   const std::string root = setup.directory + "/r", pid_file = order.directory + "/pid";
-  const std::string fds = order.egress ? "3" : "2";
+  const std::string fds = std::to_string(agent::seccomp_fd - 2);  // all from 3 up to it
   std::vector<const char*> argv = {setup.runtime.c_str(), "--root", root.c_str()};
   if (!setup.is_runc) argv.insert(argv.end(), {"--cgroup-manager=disabled"});
   argv.insert(argv.end(), {"run", "--detach", "--preserve-fds", fds.c_str(), "--bundle", setup.place.c_str(),
@@ -215,6 +223,8 @@ std::string carry_out(const LauncherSetup& setup, const LaunchOrder& order, cons
   }
   const Fd agent(open(order.agent.c_str(), O_PATH | O_CLOEXEC));
   if (!agent) return failed("cannot open the agent " + order.agent);
+  const Fd seccomp(open((setup.directory + "/" + seccomp_file).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!seccomp) return failed("cannot open the system call filter in " + setup.directory);
   if (auto error = mount_space(setup, order); !error.empty()) return error;
   if (auto error = mount_overlay(setup, lowers); !error.empty()) return error;
   if (auto error = fill(setup, order, agent); !error.empty()) return error;
@@ -222,7 +232,7 @@ std::string carry_out(const LauncherSetup& setup, const LaunchOrder& order, cons
   replace_all(config, slot_placeholder, slot);
   if (auto error = note(setup.place + "/config.json", config); !error.empty()) return error;
   lowers.clear();
-  if (auto error = arrange_descriptors(order, listen_socket, oom, hold); !error.empty()) return error;
+  if (auto error = arrange_descriptors(order, listen_socket, oom, hold, seccomp); !error.empty()) return error;
   return exec_runtime(setup, order);
 }
 

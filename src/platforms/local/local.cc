@@ -18,6 +18,7 @@
 #include "platforms/local/host_cgroups.h"
 #include "platforms/local/launcher_program.h"
 #include "platforms/local/launcher_support.h"
+#include "platforms/local/seccomp.h"
 
 namespace mayfly::local {
 namespace {
@@ -106,6 +107,9 @@ Result<void> LocalPlatform::set_up() {
   for (const char* below : {"/b", "/r", "/l", "/trash"}) MAYFLY_TRY(os::make_directories(directory + below));
   MAYFLY_TRY(put_program(directory + "/agent", options_.agent_program));
   MAYFLY_TRY(put_program(directory + "/launcher", launcher_program()));
+  MAYFLY_ASSIGN(const SeccompFilter filter, compile_seccomp_filter());
+  log_.debug("system calls are filtered by {} ({} bytes)", filter.origin, filter.program.size());
+  MAYFLY_TRY(os::write_file_atomically(directory + "/" + seccomp_file, filter.program, 0600));
   MAYFLY_ASSIGN(const std::string runtime, choose_runtime(options_.runtime));
   const HostCgroups cgroups = probe_cgroups();
   setup_.directory = directory;

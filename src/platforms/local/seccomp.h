@@ -1,6 +1,6 @@
 #pragma once
-// The system call filter around every job, compiled once: libseccomp needs tens of milliseconds, installing the result
-// none.
+// The system call filter around every agent and its job, compiled once: libseccomp needs tens of milliseconds,
+// installing the result less than one.
 #include <string>
 #include <vector>
 
