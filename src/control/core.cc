@@ -66,8 +66,8 @@ plan::Seen Core::see() {
     plan::PoolView view;
     view.spec = &spec;
     view.schedule = run.schedule ? &*run.schedule : nullptr;
-    view.image = {run.image.has_value(), run.preparing, run.image_problem, run.image_problem_permanent,
-                  run.image_retry_at};
+    view.image = {run.image.has_value(),       run.preparing,      run.image_problem,
+                  run.image_problem_permanent, run.image_failures, run.image_retry_at};
     view.failed_starts = run.failed_starts;
     view.start_problem = run.start_problem;
     view.start_after = run.start_after;
@@ -95,12 +95,14 @@ void Core::apply(const plan::Plan& plan) {
       auto& run = core.pools_.at(core.jobs_.at(a.job).spec.pool);
       // The next job gets a try of its own, not this one's verdict.
       if (a.result.cause == JobCause::start_failed) run.failed_starts = 0;
-      if (a.result.cause == JobCause::image_unavailable) run.image_problem_permanent = false;
+      if (a.result.cause == JobCause::image_unavailable) run.image_problem_permanent = false, run.image_failures = 0;
       core.end_job(core.jobs_.at(a.job), a.result);
     }
     void operator()(const plan::CancelOverdue& a) {
       auto& j = core.jobs_.at(a.job);
       auto& b = core.builders_.at(j.builder);
+      // It may have ended in time, unseen: while the daemon was away, or since the clock jumped.
+      if (auto finished = core.result_on_disk(j.id)) return core.on_finished(b, *finished);
       core.end_job(j, JobResult{JobCause::timed_out, 0, 0, a.why});
       core.stop_builder(b, a.why);
     }
@@ -142,7 +144,10 @@ void Core::flush() {
       wake_by(now() + milliseconds(500));
       return;
     }
-    if (!store_problem_.empty()) parts_.log.info("the store can be written to again");
+    if (!store_problem_.empty()) {
+      parts_.log.info("the store can be written to again");
+      wake_by(now());  // this step has not planned
+    }
     store_problem_.clear();
     parts_.on_step("commit.after");
     batch_ = {};
@@ -202,7 +207,10 @@ void Core::begin_stop(bool kill) {
   for (const auto& id : all) {
     auto& b = builders_.at(id);
     if (b.state == BuilderState::stopping) continue;
-    if (b.state == BuilderState::busy) lose_job_of(b, "the daemon was told to stop its builders");
+    if (auto finished = b.state == BuilderState::busy ? result_on_disk(b.job) : std::nullopt)
+      on_finished(b, *finished);  // it had ended; only the message was still on its way
+    else if (b.state == BuilderState::busy)
+      lose_job_of(b, "the daemon was told to stop its builders");
     stop_builder(b, "the daemon is stopping");
   }
 }

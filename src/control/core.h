@@ -52,6 +52,7 @@ class Core {
     bool preparing = false;
     std::string image_problem;
     bool image_problem_permanent = false;
+    int image_failures = 0;
     std::optional<Time> image_retry_at;
     int failed_starts = 0;
     std::string start_problem;
@@ -61,6 +62,7 @@ class Core {
     Platform* platform = nullptr;
     bool reconciled = false;  // list() answered once since the daemon started
     std::string problem;
+    std::set<BuilderId> gone_meanwhile;  // since list() was asked: it may still name them
   };
   struct Effect {
     std::string name;
@@ -125,8 +127,10 @@ class Core {
   std::map<JobId, Time> cancel_deadlines_;
   std::map<std::string, JobId> pending_keys_;  // idempotency keys of jobs that are not committed yet
   std::set<BuilderId> launching_;              // launch() has not answered: a stop waits for it, calls never overlap
+  std::set<BuilderId> handed_over_;            // builders that this daemon sent their job to
+  std::set<BuilderId> stops_under_way_;        // stop() has not answered: no second one meanwhile
   std::map<BuilderId, Time> stop_retries_;     // stops that failed, and when to try again
-  std::map<std::string, Time> list_retries_;   // platforms that did not answer after the start
+  std::map<std::string, Time> list_retries_;   // when to ask each platform again what it runs
   JobId next_job_ = 1;
   std::uint64_t next_builder_ = 1;
   bool shutting_down_ = false;

@@ -40,11 +40,13 @@ void Core::prepare_image(const PoolName& name) {
                json::serialize(json::object{{"image", result->reference}, {"digest", result->digest}}));
         r.image = std::move(*result);
         r.image_problem.clear();
+        r.image_failures = 0;
         r.image_retry_at.reset();
         return;
       }
       const Error& e = result.error();
       r.image_problem = e.text();
+      ++r.image_failures;
       r.image_problem_permanent =
           e.code == ErrorCode::not_found || e.code == ErrorCode::invalid || e.code == ErrorCode::denied;
       r.image_retry_at = now() + std::chrono::seconds(10);
@@ -123,6 +125,8 @@ void Core::stop_builder(Builder& b, const std::string& why) {
 }
 
 void Core::issue_stop(const Builder& b) {
+  // After a start a builder may be stopped before its platform's list comes, which would stop it once more.
+  if (!stops_under_way_.insert(b.id).second) return;
   effect("stop", [this, id = b.id, platform = b.platform] {
     agents_.disconnect(id);
     executor_.stop(platform, id, [this, id](Result<void> result) { on_stopped(id, result); });
@@ -130,6 +134,7 @@ void Core::issue_stop(const Builder& b) {
 }
 
 void Core::on_stopped(const BuilderId& id, const Result<void>& result) {
+  stops_under_way_.erase(id);
   auto found = builders_.find(id);
   if (found == builders_.end()) return;
   Builder& b = found->second;
@@ -143,6 +148,8 @@ void Core::on_stopped(const BuilderId& id, const Result<void>& result) {
   b.gone_at = now();
   record("builder.gone", subject(id), "{}");
   save(b);
+  handed_over_.erase(id);
+  platforms_.at(b.platform).gone_meanwhile.insert(id);
   gone_builders_[id] = std::move(builders_.extract(found).mapped());
 }
 
@@ -195,6 +202,7 @@ void Core::on_hello(Builder& b, const agent::Hello& hello) {
       if (hello.started_at == Time{} || j->second.state != JobState::assigned) return;
       return mark_running(j->second, hello.started_at);
     }
+    if (handed_over_.contains(b.id)) return;  // said before it had the order, and heard late or twice
     // The daemon died between recording the assignment and sending it. The job has certainly not run, so it goes back
     // to the queue; this builder was given away once and is not used again.
     if (j->second.cancel_requested)
@@ -252,11 +260,12 @@ void Core::lose_job_of(Builder& b, const std::string& why) {
   if (!j.spec.repeatable || j.attempt > 1) return end_job(j, JobResult{JobCause::builder_lost, 0, 0, why});
   ++j.attempt;
   put_back(j, "job.repeated", why);
-  effect("repeat.files", [path = parts_.paths.job(j.id)] {
-    std::error_code ec;
-    for (auto name : {"log", "log.index", "result"})
-      std::filesystem::rename(path + "/" + name, path + "/first-attempt." + name, ec);
-  });
+  if (!parts_.paths.root.empty())
+    effect("repeat.files", [path = parts_.paths.job(j.id)] {
+      std::error_code ec;
+      for (auto name : {"log", "log.index", "result"})
+        std::filesystem::rename(path + "/" + name, path + "/first-attempt." + name, ec);
+    });
 }
 
 void Core::mark_running(Job& j, Time at) {

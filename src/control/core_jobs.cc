@@ -173,6 +173,7 @@ void Core::assign(Job& job, Builder& builder) {
              json::object{{"builder", builder.id}, {"image_digest", builder.image_digest}, {"attempt", job.attempt}}));
   save(job);
   save(builder);
+  handed_over_.insert(builder.id);
   auto shared = std::make_shared<AgentOrder>(std::move(*order));
   effect("assign", [this, id = job.id, b = builder.id, shared] {
     create_files(id);
@@ -250,6 +251,11 @@ void Core::check_cancels() {
   for (JobId id : due) {
     Job& j = jobs_.at(id);
     auto b = builders_.find(j.builder);
+    if (auto finished = result_on_disk(id); finished && b != builders_.end()) {
+      cancel_deadlines_.erase(id);
+      on_finished(b->second, *finished);
+      continue;
+    }
     end_job(j,
             JobResult{JobCause::cancelled, 0, 0, "cancelled; it did not stop by itself, so its builder was stopped"});
     if (b != builders_.end() && b->second.state != BuilderState::stopping)
@@ -273,10 +279,11 @@ void Core::forget_old_jobs() {
          json::serialize(json::object{{"count", old->size()}, {"first", old->front()}, {"last", old->back()}}));
   for (JobId id : *old) {
     batch_.forget.push_back(id);
-    effect("job.forget", [path = parts_.paths.job(id)] {
-      std::error_code ec;
-      std::filesystem::remove_all(path, ec);
-    });
+    if (!parts_.paths.root.empty())
+      effect("job.forget", [path = parts_.paths.job(id)] {
+        std::error_code ec;
+        std::filesystem::remove_all(path, ec);
+      });
   }
 }
 

@@ -10,6 +10,8 @@ namespace mayfly {
 namespace json = boost::json;
 namespace {
 constexpr Duration list_retry = std::chrono::seconds(2);
+// A launch of a daemon that was killed may take effect after its successor has looked: look again and again.
+constexpr Duration list_again = std::chrono::minutes(1);
 constexpr Duration adopt_patience = std::chrono::seconds(10);
 }  // namespace
 
@@ -49,6 +51,7 @@ Result<void> Core::recover() {
 }
 
 void Core::ask_platform(const std::string& platform) {
+  platforms_.at(platform).gone_meanwhile.clear();
   effect("list", [this, platform] {
     executor_.list(platform, [this, platform](Result<std::vector<SeenBuilder>> seen) { reconcile(platform, seen); });
   });
@@ -57,7 +60,7 @@ void Core::ask_platform(const std::string& platform) {
 void Core::retry_lists() {
   for (auto it = list_retries_.begin(); it != list_retries_.end();) {
     if (now() < it->second) {
-      wake_by(it->second);
+      if (!platforms_.at(it->first).reconciled) wake_by(it->second);
       ++it;
       continue;
     }
@@ -69,24 +72,28 @@ void Core::retry_lists() {
 void Core::reconcile(const std::string& platform, const Result<std::vector<SeenBuilder>>& seen) {
   auto& p = platforms_.at(platform);
   if (!seen) {
-    p.problem = seen.error().text();
-    parts_.log.warning("platform {} does not say what it runs: {}", platform, p.problem);
+    if (!p.reconciled) p.problem = seen.error().text();
+    parts_.log.warning("platform {} does not say what it runs: {}", platform, seen.error().text());
     list_retries_[platform] = now() + list_retry;
     return;
   }
-  p.reconciled = true;
-  p.problem.clear();
+  bool first = !std::exchange(p.reconciled, true);
+  if (first) p.problem.clear();
+  list_retries_[platform] = now() + list_again;
   std::map<BuilderId, bool> alive;
   for (const auto& s : *seen) {
     alive[s.id] = s.alive;
-    if (builders_.contains(s.id)) continue;
+    if (builders_.contains(s.id) || p.gone_meanwhile.contains(s.id)) continue;
+    if (!stops_under_way_.insert(s.id).second) continue;
     record("builder.orphan-removed", "builder/" + s.id, "{}");
     effect("stop", [this, platform, id = s.id] {
       executor_.stop(platform, id, [this, id](Result<void> r) {
+        stops_under_way_.erase(id);
         if (!r) parts_.log.error("orphan {} cannot be removed: {}", id, r.error().text());
       });
     });
   }
+  if (!first) return;
   std::vector<BuilderId> ours;
   for (const auto& [id, b] : builders_)
     if (b.platform == platform) ours.push_back(id);

@@ -302,6 +302,26 @@ TEST(Core, AnImageThatDoesNotExistEndsItsJobs) {
   EXPECT_EQ(w.job(again).result.cause, JobCause::image_unavailable);
 }
 
+TEST(Core, AnImageThatCannotBeHadForNowIsWaitedForButNotForEver) {
+  World w;
+  w.platform.fail_prepare(Error{ErrorCode::unavailable, "the registry does not answer", {}, {}});
+  w.start();
+  auto id = w.submit();
+  w.run(seconds(25));
+  EXPECT_EQ(w.job(id).waiting.code, ReasonCode::image_unavailable);
+  EXPECT_TRUE(w.job(id).waiting.until);
+  w.platform.fail_prepare(std::nullopt);
+  w.run(seconds(15));
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+
+  World gone;
+  gone.platform.fail_prepare(Error{ErrorCode::unavailable, "the registry does not answer", {}, {}});
+  gone.start();
+  auto hopeless = gone.submit();
+  gone.run();
+  EXPECT_EQ(gone.job(hopeless).result.cause, JobCause::image_unavailable);
+}
+
 TEST(Core, StartsThatFailAreTriedAgainAndThenSaySo) {
   World w;
   w.platform.fail_launch(Error{ErrorCode::unavailable, "no room", {}, {}});
@@ -503,6 +523,80 @@ TEST(Core, StoppingKeepsRunningJobsUnlessToldOtherwise) {
     EXPECT_EQ(w.fake.builders().size(), kill ? 0u : 1u);
     EXPECT_EQ(w.job(id).state, kill ? JobState::lost : JobState::running);
   }
+}
+
+// What follows, the simulation found (tests/simulation).
+
+TEST(Core, AHelloHeardTwiceDoesNotTakeTheJobFromItsBuilder) {
+  World w;
+  w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = std::chrono::minutes(1)}; };
+  w.start();
+  auto id = w.submit();
+  w.run(seconds(1));
+  auto builder = w.job(id).builder;
+  AgentEvent hello;
+  hello.kind = AgentEvent::Kind::hello;
+  hello.builder = builder;
+  hello.hello = agent::Hello();  // as it was said before the order came
+  w.core().on_agent(hello);
+  w.run();
+  EXPECT_EQ(w.job(id).builder, builder);
+  EXPECT_EQ(w.fake.counts().most_runs_of_a_job, 1);
+}
+
+TEST(Core, AJobThatEndedWhileTheDaemonWasAwayIsNotOverdue) {
+  World w;
+  w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = seconds(10)}; };
+  w.start();
+  auto id = w.submit();
+  w.run(seconds(1));
+  w.start();  // killed, and back long after the job's time limit
+  w.clock.advance(seconds(10));
+  w.fake.deliver_all();
+  w.clock.advance(std::chrono::hours(3));
+  w.run();
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+}
+
+TEST(Core, ABuilderThatAppearsAfterTheDaemonHasLookedIsFound) {
+  World w;
+  w.start();
+  w.run();
+  // The launch of an earlier daemon, which was killed.
+  ASSERT_TRUE(w.platform.launch({.id = "p-77", .pool = "p", .image = {}, .limits = {}}, after(seconds(1))));
+  w.clock.advance(std::chrono::minutes(2));
+  w.run();
+  EXPECT_TRUE(w.fake.builders().empty());
+}
+
+TEST(Core, AReadyBuilderGetsNoJobBeforeItsImageIsKnown) {
+  World w;
+  w.pool().warm = 1;
+  w.start();
+  w.run();
+  w.start();
+  auto id = w.submit();  // before the image was prepared again: its environment is not known
+  std::map<std::string, std::string> env;
+  w.fake.outcome = [&](const agent::Assign& a) {
+    env = a.env;
+    return FakeOutcome();
+  };
+  w.run();
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+  EXPECT_EQ(env["PATH"], "/usr/bin:/bin");
+}
+
+TEST(Core, PlansAtOnceWhenTheStoreCanBeWrittenAgain) {
+  World w;
+  w.start();
+  w.run();
+  w.store.fail_commits(Error{ErrorCode::exhausted, "the disk is full", {}, {}});
+  w.submit();
+  w.core().step();
+  w.store.fail_commits(std::nullopt);
+  w.core().step();
+  ASSERT_TRUE(w.core().wake());
+  EXPECT_LE(*w.core().wake(), w.clock.now());
 }
 
 // The life of three jobs, of which one fails and one is cancelled, killed at every boundary in turn.

@@ -53,7 +53,7 @@ class Planner {
       ++pool.exist;
       if (b->state == BuilderState::requested) ++launching_[b->platform];
       bool starting = b->state == BuilderState::requested || b->state == BuilderState::starting;
-      if (starting && b->job == 0) ++pool.coming;
+      if (starting && b->job == 0 && now_ < b->requested_at + patience_.start) ++pool.coming;
       if (b->state == BuilderState::ready) pool.ready.push_back(b);
       if (b->state == BuilderState::busy) ++pool.busy;
     }
@@ -147,7 +147,8 @@ class Planner {
   }
 
   void assign(PoolSight& pool) {
-    if (seen_.shutting_down) return;
+    // A job's order needs what the image says; after a restart that is not known at once.
+    if (seen_.shutting_down || !pool.view.image.ready) return;
     auto n = std::min(pool.queued.size(), pool.ready.size());
     if (n > 0) hold_refill(pool, now_);
     for (std::size_t i = 0; i < n; ++i) plan_.actions.push_back(AssignJob{pool.queued[i]->id, pool.ready[i]->id});
@@ -196,7 +197,8 @@ class Planner {
     if (image.ready) return {};
     if (image.in_progress)
       return {ReasonCode::image_resolving, fmt::format("image '{}' is being made ready", ref), {}, {}};
-    if (!image.problem.empty() && image.permanent) fail_waiting(pool, JobCause::image_unavailable, image.problem);
+    bool hopeless = image.permanent || image.failures >= patience_.failed_images;
+    if (!image.problem.empty() && hopeless) fail_waiting(pool, JobCause::image_unavailable, image.problem);
     if (image.retry_at && now_ < *image.retry_at) {
       wake_by(*image.retry_at);
       return {ReasonCode::image_unavailable,

@@ -21,6 +21,7 @@ struct ImageView {
   bool in_progress = false;  // being built, fetched or resolved
   std::string problem;       // the last try failed: why
   bool permanent = false;    // … and trying again unchanged cannot help
+  int failures = 0;          // in a row
   std::optional<Time> retry_at;
 };
 
@@ -90,6 +91,7 @@ struct Patience {
   Duration start = std::chrono::minutes(2);     // requested → ready
   Duration overdue = std::chrono::seconds(30);  // past timeout and grace, before a job is ended from outside
   int failed_starts = 5;                        // in a row, before the jobs waiting for them fail
+  int failed_images = 5;                        // likewise, of tries to have the pool's image
 };
 
 Plan plan(const Seen& seen, Time now, const Patience& patience = {});
