@@ -54,10 +54,12 @@ Error build_error(const std::string& image, const std::string& dockerfile, const
   else
     line = line_of_step(dockerfile, output);
   auto where = line > 0 ? fmt::format("{}:{}", dockerfile, line) : dockerfile;
-  return {ErrorCode::invalid,
-          fmt::format("image '{}' does not build:\n  {}", image, join(last_lines(output), "\n  ")),
-          where,
-          {}};
+  // A registry or mirror that does not answer may do so later; a wrong recipe stays wrong.
+  static const std::regex passing(
+      "dial tcp|no such host|i/o timeout|connection (refused|reset)|TLS handshake timeout|toomanyrequests|"
+      "Temporary failure|unexpected EOF");
+  auto code = std::regex_search(output, passing) ? ErrorCode::unavailable : ErrorCode::invalid;
+  return {code, fmt::format("image '{}' does not build:\n  {}", image, join(last_lines(output), "\n  ")), where, {}};
 }
 
 Result<std::string> BuildahTool::build(const ImageSpec& image, Deadline deadline) {

@@ -67,6 +67,15 @@ TEST_F(Images, AFailedStepIsNamedByFileAndLine) {
   EXPECT_NE(e.what.find("no such file"), std::string::npos);
 }
 
+TEST_F(Images, ARegistryThatDoesNotAnswerMayDoSoLater) {
+  write("Dockerfile", "FROM docker.io/library/debian:bookworm-slim\n");
+  auto e = build_error("x", folder + "/Dockerfile",
+                       "STEP 1/1: FROM docker.io/library/debian:bookworm-slim\nError: pinging container registry: Get "
+                       "\"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host\n");
+  EXPECT_EQ(e.code, ErrorCode::unavailable);
+  EXPECT_EQ(build_error("x", folder + "/Dockerfile", "Error: unknown instruction: RNU").code, ErrorCode::invalid);
+}
+
 TEST_F(Images, BuildsOnceAndFindsItAgain) {
   if (os::find_program("buildah").empty()) GTEST_SKIP() << "buildah is not installed";
   if (::geteuid() != 0) GTEST_SKIP() << "only root's containers-storage is used by this test";
