@@ -5,7 +5,7 @@ CMAKE_QUIET := --log-level=NOTICE
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps
 deps: ## install what is missing with apt (needs root or sudo; nothing to do, nothing done)
@@ -41,6 +41,25 @@ tsan: deps ## unit and contract tests under ThreadSanitizer
 .PHONY: fuzz
 fuzz: deps ## each fuzz target for FUZZ_SECONDS (20)
 	@tools/run-tests fuzz
+
+SIMULATION := build/release/tests/simulation/simulation
+
+.PHONY: simulation
+simulation: deps
+	@[ -f build/release/build.ninja ] || cmake $(CMAKE_QUIET) --preset release
+	@cmake --build build/release --target simulation
+
+.PHONY: simulate
+simulate: simulation ## one seed again, as it was: make simulate SEED=17 [LOUD=1]
+	@$(SIMULATION) --seed $(or $(SEED),1) $(if $(LOUD),--loud)
+
+.PHONY: soak
+soak: simulation ## new seeds for as long as told: make soak FOR=10m
+	@$(SIMULATION) --for $(or $(FOR),10m) --from $$(date +%s)000
+
+.PHONY: mutants
+mutants: deps ## break the planner and control on purpose; the simulation must notice each time
+	@tests/simulation/mutants.py
 
 .PHONY: format
 format: ## put all C++ into the house's format

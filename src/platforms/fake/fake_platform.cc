@@ -73,6 +73,10 @@ void FakePlatform::remove_image(const std::string& reference) {
   std::scoped_lock lock(mutex_);
   no_images_.insert(reference);
 }
+void FakePlatform::restore_image(const std::string& reference) {
+  std::scoped_lock lock(mutex_);
+  no_images_.erase(reference);
+}
 void FakePlatform::fail_prepare(std::optional<Error> error) {
   std::scoped_lock lock(mutex_);
   prepare_error_ = std::move(error);

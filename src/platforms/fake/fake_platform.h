@@ -28,7 +28,8 @@ class FakePlatform final : public Platform {
 
   void set_health(PlatformHealth health);
   void remove_image(const std::string& reference);  // prepare() finds it no more
-  void fail_prepare(std::optional<Error> error);    // until set to nothing, as the next three
+  void restore_image(const std::string& reference);
+  void fail_prepare(std::optional<Error> error);  // until set to nothing, as the next three
   void fail_launch(std::optional<Error> error);
   void fail_stop(std::optional<Error> error);
   void fail_list(std::optional<Error> error);

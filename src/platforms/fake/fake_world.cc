@@ -109,7 +109,7 @@ void FakeWorld::cancel(Line line, const BuilderId& id, JobId job) {
     std::scoped_lock lock(mutex_);
     auto found = builders_.find(id);
     if (found == builders_.end() || found->second.line != line || found->second.order.message.job != job) return;
-    if (found->second.finished) return;  // too late: the result stands
+    if (found->second.finished || found->second.behaviour.deaf) return;  // too late: the result stands
     std::erase_if(agenda_, [&](const auto& h) {
       return h.second.builder == id && (h.second.what == What::finish || h.second.what == What::die);
     });
@@ -159,6 +159,12 @@ void FakeWorld::kill(const BuilderId& id) {
       end_life(found->second, id, "the builder died");
   }
   pump_if_immediate();
+}
+
+void FakeWorld::vanish(const BuilderId& id) {
+  kill(id);
+  std::scoped_lock lock(mutex_);
+  if (builders_.erase(id) > 0) past_.insert(id);
 }
 
 void FakeWorld::break_line(const BuilderId& id) {

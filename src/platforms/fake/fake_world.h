@@ -46,6 +46,7 @@ struct FakeBehaviour {
   Death death = Death::never;
   bool reachable = true;  // false: nothing answers at its address
   bool refuses = false;   // the agent takes no job
+  bool deaf = false;      // the agent never ends its job: neither when told nor at the time limit
 };
 
 // What a job does.
@@ -74,11 +75,15 @@ class FakeWorld {
   // Set before the world is used; called with the world locked, so they must not call back into it.
   std::function<FakeBehaviour(const BuilderRequest&)> behaviour = [](const BuilderRequest&) { return FakeBehaviour(); };
   std::function<FakeOutcome(const agent::Assign&)> outcome = [](const agent::Assign&) { return FakeOutcome(); };
+  // Told of each job that ends: the truth, whatever becomes of the message.
+  std::function<void(const BuilderId&, const agent::Finished&)> on_finish = [](const BuilderId&,
+                                                                               const agent::Finished&) {};
 
   int deliver_all();                     // everything due now, and what follows from it; how many things happened
   std::optional<Time> next_due() const;  // when the next thing happens: where a simulation sets its clock
   void let_launches_go();                // those held now and later
   void kill(const BuilderId& id);        // the builder dies by itself; remains are left
+  void vanish(const BuilderId& id);      // it is gone without remains, as after a host's restart
   void break_line(const BuilderId& id);  // the connection breaks; the builder lives on
 
   FakeCounts counts() const;

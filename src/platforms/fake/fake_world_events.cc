@@ -18,6 +18,7 @@ void FakeWorld::begin_job(Living& b, const BuilderId& id) {
   }
   at({}, {.builder = id, .what = What::started});
   bool dies = b.behaviour.death == FakeBehaviour::Death::while_running;
+  if (b.behaviour.deaf && !dies) return;
   at(b.outcome.takes, {.builder = id, .what = dies ? What::die : What::finish});
 }
 
@@ -52,6 +53,7 @@ AgentEvent FakeWorld::finish(Living& b, const BuilderId& id) {
                     .log_truncated = false};
   b.finished = f;
   write_fake_files(b.order, b.outcome.output, f);
+  on_finish(id, f);
   return {.kind = AgentEvent::Kind::finished,
           .builder = id,
           .hello = {},

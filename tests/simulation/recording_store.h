@@ -1,0 +1,74 @@
+#pragma once
+// A store that watches what is committed: every row must follow lawfully from the one before, and the ledger must tell
+// the same story. It also keeps what was written, by itself, so that a store that forgets is found.
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "ports/store.h"
+#include "tests/simulation/land.h"
+
+namespace mayfly::sim {
+
+class RecordingStore final : public Store {
+ public:
+  RecordingStore(Land& land, std::function<std::unique_ptr<Store>()> open) : land_(land), open_(std::move(open)) {
+    reopen();
+  }
+
+  Result<void> commit(const Batch& batch) override;
+  Result<StoreSnapshot> load() override;
+  Result<std::optional<Job>> job(JobId id) override { return inner_->job(id); }
+  Result<std::optional<JobId>> job_with_key(const std::string& key) override { return inner_->job_with_key(key); }
+  Result<std::vector<Job>> jobs(const JobFilter& filter) override { return inner_->jobs(filter); }
+  Result<std::optional<Builder>> builder(const BuilderId& id) override { return inner_->builder(id); }
+  Result<std::vector<Builder>> builders(std::size_t limit) override { return inner_->builders(limit); }
+  Result<std::vector<JobId>> jobs_ended_before(Time t, std::size_t limit) override {
+    return inner_->jobs_ended_before(t, limit);
+  }
+  Result<std::vector<LedgerEntry>> ledger(std::uint64_t from, std::size_t limit, const std::string& subject) override {
+    return inner_->ledger(from, limit, subject);
+  }
+  Result<LedgerCheck> verify_ledger() override { return inner_->verify_ledger(); }
+
+  bool full = false;     // every commit fails
+  bool refused = false;  // one failed since somebody looked
+  void reopen() {
+    inner_.reset();
+    inner_ = open_();
+  }
+
+  // All that was ever written, by id; jobs that were forgotten since are in it too.
+  std::map<JobId, Job> jobs_seen;
+  std::map<BuilderId, Builder> builders_seen;
+  std::set<JobId> forgotten;
+  std::map<BuilderId, Time> gone_at;  // by the world's clock
+  std::map<std::string, JobId> keys;  // idempotency keys ever written
+  std::map<JobId, int> assignments;
+  std::uint64_t entries = 0;  // in the ledger
+  // What is in the store is what was written. Slow: at the end and after restarts.
+  void check_all();
+  void check_story_ends();
+
+ private:
+  struct Story {
+    std::set<std::string> told;
+    std::string last;
+    int assigned = 0, started = 0;
+  };
+  void watch(const Batch& batch);
+  void watch_job(const Job& next, const Batch& batch);
+  void watch_builder(const Builder& next, const Batch& batch);
+  void watch_entry(const LedgerDraft& entry);
+  void watch_job_entry(Story& story, const LedgerDraft& entry);
+  void watch_builder_entry(Story& story, const LedgerDraft& entry);
+  void watch_end(const Job& job);
+
+  Land& land_;
+  std::function<std::unique_ptr<Store>()> open_;
+  std::unique_ptr<Store> inner_;
+  std::map<std::string, Story> stories_;
+};
+
+}  // namespace mayfly::sim
