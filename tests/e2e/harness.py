@@ -59,7 +59,7 @@ class Cases:
             function()
             print(f"ok {self.number} - {name}", flush=True)
         except Skip as e:
-            print(f"ok {self.number} - {name} # SKIP {e}", flush=True)
+            print(f"ok {self.number} - {name} # SKIP {chr(32).join(str(e).split())}", flush=True)
         except Exception:
             self.bad += 1
             print(f"not ok {self.number} - {name}")
