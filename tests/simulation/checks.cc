@@ -11,6 +11,7 @@ constexpr auto i5 = "5: of a builder that is gone nothing remains";
 constexpr auto i10 = "10: a broken platform stops no other";
 // What may pass on top of the grace period: slow calls, a stop that is tried again, an orphan's discovery.
 constexpr Duration bound = std::chrono::minutes(4);
+constexpr Duration cancel_bound = std::chrono::minutes(2);
 
 }  // namespace
 
@@ -75,7 +76,7 @@ void Checks::cancelled() {
     const Place& place = *land_.places.at(job.spec.pool.substr(0, 1));
     Duration clock = land_.now().time_since_epoch() - place.excused;
     auto [since, fresh] = cancelled_since_.emplace(id, clock);
-    if (clock - since->second > bound)
+    if (clock - since->second > cancel_bound)
       broken(i2, fmt::format("job {} was cancelled {} ago and is {}", id, format_duration(clock - since->second),
                              to_string(job.state)));
   }

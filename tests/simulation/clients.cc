@@ -37,7 +37,8 @@ void Clients::draw_requests(Duration within) {
     auto n = static_cast<std::size_t>(i);
     land_.agenda.at(land_.now() + when, [this, n] { submit(n); });
     if (!r.key.empty() && rng.one_in(6)) {  // an impatient one asks twice
-      Duration again = rng.spread(milliseconds(1), seconds(30));
+      bool at_the_same_moment = rng.one_in(3);
+      Duration again = at_the_same_moment ? Duration() : rng.spread(milliseconds(1), seconds(30));
       land_.agenda.at(land_.now() + when + again, [this, n] { submit(n); });
     }
   }

@@ -19,6 +19,8 @@ SimAgents::SimAgents(Land& land, std::function<void(std::uint64_t, AgentEvent)> 
 void SimAgents::heard(AgentEvent event) {
   if (land_.mutation == Mutation::result_changed && event.finished && land_.rng.one_in(10))
     event.finished->result = {JobCause::exited, 0, 0, {}};
+  // The result is written, and the word of it is lost with the line.
+  if (event.kind == AgentEvent::Kind::finished && lost(event.builder, "finished")) return;
   Time& last = last_heard_[event.builder];
   Duration delay =
       land_.rng.percent(land_.faults.event_delayed) ? land_.rng.spread(milliseconds(1), seconds(20)) : Duration();
@@ -38,7 +40,7 @@ void SimAgents::heard(AgentEvent event) {
 // Written into a line that is broken already, which is noticed only later.
 bool SimAgents::lost(const BuilderId& builder, std::string_view what) {
   if (!land_.rng.percent(land_.faults.message_lost)) return false;
-  land_.note("{} to {} gets lost", what, builder);
+  land_.note("{}, on the line of {}, gets lost", what, builder);
   land_.harmed.insert(builder);
   Duration noticed = land_.rng.spread(milliseconds(1), seconds(10));
   land_.agenda.at(land_.now() + noticed,
