@@ -1,8 +1,9 @@
 #pragma once
 // Jobs that were submitted and that control need not see yet. Within a pool, jobs of one submitter and priority are
-// served in order, and one plan hands out at most as many jobs as the pool may have builders: so control is shown that
-// many of each such line, and decides the same as if it saw all of them. Only where lines tie (the same turn of two
-// submitters) may the order differ, for the job shown later has the greater number.
+// served in order, and one plan hands out at most as many jobs as the pool may have builders. So where a pool has one
+// submitter, control is shown that many of each such line, and decides the same as if it saw all of them. Where
+// submitters share a pool they take turns, and a tie goes to the lower number, which a job gets when it is shown: there
+// control sees tens of thousands, and only in a longer queue may a tie go the other way.
 #include <cstdint>
 #include <deque>
 #include <map>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -15,6 +16,7 @@ namespace {
 
 constexpr Duration warm_up = std::chrono::hours(1);  // more than any builder takes to start
 constexpr int most_idle_rounds = 1'000'000;          // of control at one instant: more is a loop without end
+constexpr std::size_t most_shown = 60'000;  // where submitters share a pool; control takes no more than 100,000
 constexpr std::size_t reasons = 64;
 
 class Run final : WorldWatcher {
@@ -42,16 +44,7 @@ class Run final : WorldWatcher {
     int exist = 0;
   };
 
-  std::vector<std::size_t> windows() const {
-    std::vector<std::size_t> w;
-    for (const auto& name : workload_.pools) {
-      const auto& pool = config_.pools.at(name);
-      int most = pool.max;
-      for (const auto& entry : pool.schedule) most = std::max(most, entry.max.value_or(0));
-      w.push_back(static_cast<std::size_t>(most));
-    }
-    return w;
-  }
+  std::vector<std::size_t> windows() const;
   bool has_warm() const {
     return std::any_of(config_.pools.begin(), config_.pools.end(), [](const auto& p) {
       return p.second.warm > 0 || p.second.min > 0 || !p.second.schedule.empty();
@@ -101,6 +94,26 @@ class Run final : WorldWatcher {
   std::array<double, reasons> waited_{};         // microseconds × jobs
   std::optional<Error> refused_;
 };
+
+std::vector<std::size_t> Run::windows() const {
+  std::vector<std::set<std::pair<std::uint32_t, int>>> lines(workload_.pools.size());
+  std::vector<std::set<std::uint32_t>> submitters(workload_.pools.size());
+  std::size_t all_lines = 0;
+  for (const auto& j : workload_.jobs) {
+    all_lines += lines[j.pool].insert({j.submitter, j.priority}).second;
+    submitters[j.pool].insert(j.submitter);
+  }
+  std::vector<std::size_t> w;
+  for (std::size_t i = 0; i < workload_.pools.size(); ++i) {
+    const auto& pool = config_.pools.at(workload_.pools[i]);
+    int most = pool.max;
+    for (const auto& entry : pool.schedule) most = std::max(most, entry.max.value_or(0));
+    auto window = static_cast<std::size_t>(most) + 1;  // the last one tells what those behind it wait for
+    if (submitters[i].size() > 1) window = std::max(window, most_shown / all_lines);
+    w.push_back(window);
+  }
+  return w;
+}
 
 void Run::make_core() {
   std::vector<Platform*> platforms;
@@ -324,11 +337,11 @@ Duration fitting_resolution(const Config& config, const Workload& workload) {
   double span = std::max(1.0, std::chrono::duration<double>(arrivals).count());
   bool full = work / span > 0.9 * most;  // then jobs wait, and are looked at as well
   double builders = full ? most : work / span;
-  double step = 3e-6 + 0.3e-6 * builders + (full ? 0.4e-6 * most : 0);
+  double step = 2e-6 + 0.13e-6 * builders + (full ? 0.4e-6 * most : 0);
   double steps = jobs * (full ? 5 : 2.5);
-  constexpr double budget = 10;  // seconds
-  if (steps * step <= budget) return {};
-  double affordable = std::max(3.0, budget - 10e-6 * jobs) / step;
+  constexpr double budget = 20, per_job = 12e-6;  // seconds
+  if (jobs * per_job + steps * step <= budget) return {};
+  double affordable = std::max(5.0, budget - jobs * per_job) / step;
   double total = std::max(span, work / std::max(1.0, most));
   double grid = 4 * total / affordable;
   for (int s : {1, 2, 5, 10, 15, 30, 60, 120, 300, 600})

@@ -53,7 +53,7 @@ struct Outcome {
 // The `share` quantile by nearest rank: the smallest value that at least this share of all does not exceed.
 Duration quantile(const std::vector<Duration>& sorted, double share);
 
-// The width of the grid that lets a workload be simulated within some ten seconds; 0 where it needs none.
+// The width of the grid that lets a workload be simulated within some twenty seconds; 0 where it needs none.
 Duration fitting_resolution(const Config& config, const Workload& workload);
 
 // Fails for a pool that the configuration does not have.

@@ -107,7 +107,15 @@ Result<Target> parse_target(std::string_view text) {
                 next.empty() ? "Write it as \"p95 wait <= 30s\" or \"max wait <= 5m\"." : next);
   };
   std::string spaced;
-  for (char c : text) spaced += c == '<' ? std::string(" <") : c == '=' ? std::string("= ") : std::string(1, c);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '<') {
+      spaced += text[i];
+      continue;
+    }
+    bool equal = i + 1 < text.size() && text[i + 1] == '=';
+    spaced += equal ? " <= " : " < ";
+    i += equal;
+  }
   std::vector<std::string> words;
   for (auto& w : split(spaced, ' '))
     if (!w.empty()) words.push_back(w);

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Runs every command of docs/capacity.md, and holds the examples to what the page says of them. TAP."""
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MAYFLY = os.environ.get("MAYFLY", str(ROOT / "build/mayfly"))
+TRACES = ROOT / "examples/traces"
+
+
+def simulate(*args, code=(0, 1)):
+    done = subprocess.run([MAYFLY, "simulate", *args], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode in code, f"exit code {done.returncode}: {done.stderr}"
+    return done
+
+
+def documented():
+    text = (ROOT / "docs/capacity.md").read_text()
+    return [line for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines() if line.startswith("mayfly ")]
+
+
+def every_command():
+    commands = documented()
+    assert len(commands) >= 4, commands
+    with tempfile.TemporaryDirectory() as folder:
+        for line in commands:
+            args = [f"{folder}/{a}" if a.endswith(".html") else a for a in shlex.split(line)[2:]]
+            done = simulate(*args)
+            assert "wait p95" in done.stdout, f"{line}\n{done.stdout}{done.stderr}"
+        page = Path(folder, "capacity.html").read_text()
+        assert page.count("<svg") >= 3 and "</html>" in page
+
+
+def five_minutes():
+    args = ["--config", str(TRACES / "mayfly.yaml"), "--pool", "general", "--jobs", "100", "--at", "once", "--duration", "5m",
+            "--target", "max wait <= 5m", "--json"]
+    answer = json.loads(simulate(*args, code=(1,)).stdout)["cases"][0]
+    # 20 builders, of which 2 warm: five rounds of five minutes, and the last round waits for four.
+    assert 1199e6 < answer["wait"]["max_us"] < 1202e6, answer["wait"]
+    assert {p["name"]: p["most_builders"] for p in answer["pools"]}["general"] == 20
+    found = json.loads(simulate(*args, "--find", code=(0,)).stdout)["found"]
+    assert found["met"] and found["pools"]["general"]["max"] <= 100, found
+
+
+def bigger_is_cheaper():
+    done = simulate("--config", str(TRACES / "mayfly.yaml"), "--trace", str(TRACES / "working-day.csv"), "--compare",
+                    str(TRACES / "bigger.yaml"), "--json", code=(0,))
+    one, two = json.loads(done.stdout)["cases"]
+    assert one["jobs"] == two["jobs"] == 2000
+    assert two["cost"] < one["cost"] and two["wait"]["p95_us"] < one["wait"]["p95_us"]
+
+
+def same_bytes():
+    args = ["--config", str(TRACES / "mayfly.yaml"), "--trace", str(TRACES / "working-day.csv"), "--json"]
+    assert simulate(*args).stdout == simulate(*args).stdout
+
+
+def trace_is_the_scripts():
+    made = subprocess.run([TRACES / "make-working-day"], capture_output=True, text=True, check=True).stdout
+    assert made == (TRACES / "working-day.csv").read_text()
+
+
+def bad_lines():
+    with tempfile.NamedTemporaryFile("w", suffix=".csv") as f:
+        f.write("submitted,duration,pool\n0,5m,general\nnever,5m,general\n")
+        f.flush()
+        done = simulate("--config", str(TRACES / "mayfly.yaml"), "--trace", f.name, code=(1,))
+        assert f"{f.name}:3: 'never' is no time" in done.stderr, done.stderr
+    for args in (["--find", "--jobs", "1"], [], ["--jobs", "1", "--history"], ["--jobs", "1", "--at", "twice"]):
+        simulate("--config", str(TRACES / "mayfly.yaml"), *args, code=(2,))
+
+
+CASES = {"every command of docs/capacity.md runs": every_command, "the five-minute question": five_minutes,
+         "more room and no warm builders cost less": bigger_is_cheaper, "the same input gives the same bytes": same_bytes,
+         "the trace is what its script writes": trace_is_the_scripts, "wrong lines and wrong options are refused": bad_lines}
+
+
+def main():
+    bad = 0
+    for number, (name, case) in enumerate(CASES.items(), 1):
+        try:
+            case()
+            print(f"ok {number} - {name}")
+        except Exception as e:  # noqa: BLE001
+            bad = 1
+            print(f"not ok {number} - {name}")
+            for line in f"{type(e).__name__}: {e}".splitlines():
+                print(f"# {line}")
+    print(f"1..{len(CASES)}")
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(main())
