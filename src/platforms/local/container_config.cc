@@ -70,9 +70,10 @@ json::array mapping(std::uint32_t first, const ContainerShape& shape) {
 json::object linux_part(const BuilderRequest& request, const ContainerShape& shape) {
   json::array namespaces;
   for (const char* type : {"pid", "mount", "ipc", "uts", "cgroup"}) namespaces.push_back({{"type", type}});
-  const bool joins = request.network != Network::host;
+  const bool joins = request.network == Network::egress;
   const auto path = [](const char* type) { return std::string(network_placeholder) + "/ns/" + type; };
   if (joins) namespaces.push_back({{"type", "network"}, {"path", path("net")}});
+  if (request.network == Network::none) namespaces.push_back({{"type", "network"}});
   json::object part;
   if (shape.map_users) {
     if (joins)

@@ -96,7 +96,7 @@ void visit_setup(Visitor& v, Setup& s) {
 template <class Visitor, class Order>
 void visit_order(Visitor& v, Order& o) {
   v(o.number), v(o.id), v(o.directory), v(o.lowers), v(o.config), v(o.files), v(o.agent), v(o.agent_target);
-  v(o.disk), v(o.memory), v(o.cpu_micros), v(o.pids), v(o.joins), v(o.egress), v(o.cancel), v(o.goodbye);
+  v(o.disk), v(o.memory), v(o.cpu_micros), v(o.pids), v(o.egress), v(o.cancel), v(o.goodbye);
 }
 template <class Visitor, class Answer>
 void visit_answer(Visitor& v, Answer& a) {

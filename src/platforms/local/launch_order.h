@@ -47,13 +47,12 @@ struct LaunchOrder {
   std::int64_t disk = 0, memory = 0;
   std::int64_t cpu_micros = 0;  // of each 100 ms; 0: not limited
   int pids = 0;
-  bool joins = false;    // user and network namespaces made beforehand
-  bool egress = false;   // and in them slirp4netns
+  bool egress = false;
   bool cancel = false;   // not a launch: give up the one of this id
   bool goodbye = false;  // not a launch: the daemon ends, and has left here what it wants to leave
 };
 
-// In LaunchOrder::config of a builder that joins: the /proc directory of the process whose network and user namespace
+// In LaunchOrder::config of a builder with egress: the /proc directory of the process whose network and user namespace
 // it joins, which is known only once the slot has the order.
 inline constexpr std::string_view network_placeholder = "@NETWORK@";
 inline constexpr std::string_view slot_placeholder = "@SLOT@";

@@ -62,10 +62,10 @@ int Launcher::run() {
   (void)send_message(control_.get(), encode(LaunchAnswer{0, error.empty(), error}));
   if (!error.empty()) return 1;
   while (control_) {
-    fill_stock();
+    fill_slots();
+    fill_networks();
     std::vector<pollfd> fds{{control_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
     networks_.add_to(fds);
-    bare_networks_.add_to(fds);
     if (poll(fds.data(), fds.size(), -1) < 0) continue;
     if (fds[1].revents) reap();
     look_at_networks();
@@ -123,13 +123,6 @@ void Launcher::remove_slot_cgroup(const std::string& name) {
   for (const auto& root : setup_.all_cgroup_roots) kill_and_remove_cgroup(slot_cgroup(setup_, root, name), 2000);
 }
 
-// While a launch is at work its processor time is worth more than a stock's: the refill waits for a quiet moment.
-// Orders that find the stock empty are fed all the same, by launch() and by who waits for a network.
-void Launcher::fill_stock() {
-  if (busy_.empty()) fill_slots();
-  if (busy_.empty() || !waiting_.empty()) fill_networks();
-}
-
 void Launcher::fill_slots() {
   while (slot_error_.empty() && idle_.size() < idle_slots)
     if (!fork_slot()) return;
@@ -155,7 +148,6 @@ bool Launcher::fork_slot() {
 void Launcher::be_slot(const std::string& name, int socket) {
   control_.reset();
   networks_.forget();
-  bare_networks_.forget();
   waiting_.clear();
   idle_.clear();  // their sockets: a slot ends when the launcher's end closes, so no other process may hold it
   busy_.clear();
@@ -169,7 +161,7 @@ void Launcher::be_slot(const std::string& name, int socket) {
   if (!order_bytes || order_bytes->bytes.empty()) _exit(0);
   auto order = decode_order(order_bytes->bytes);
   os::Fd hold;
-  if (order && order->joins)
+  if (order && order->egress)
     if (auto more = receive_message(socket)) {
       hold = std::move(more->fd);
       replace_all(order->config, network_placeholder, "/proc/" + more->bytes);
@@ -192,15 +184,15 @@ void Launcher::take_message() {
 }
 
 void Launcher::launch(LaunchOrder order, os::Fd listen_socket) {
-  if (order.joins && !networks_for(order).any_ready()) {
-    (order.egress ? networks_wanted_ : bare_wanted_) = idle_slots;
+  if (order.egress && !networks_.any_ready()) {
+    networks_wanted_ = idle_slots;
     return waiting_.push_back({std::move(order), std::move(listen_socket)});
   }
   if (auto error = make_lowers(order); !error.empty()) return answer(order, error);
   if (idle_.empty() && !fork_slot()) return answer(order, failed("cannot fork"));
   Slot slot = std::move(idle_.front());
   idle_.pop_front();
-  if (order.joins) slot.network = std::move(*networks_for(order).take());
+  if (order.egress) slot.network = std::move(*networks_.take());
   if (auto error = hand_over(slot, order, listen_socket); !error.empty()) {
     // Nobody knows this slot any more, so its cgroup goes with it.
     kill(slot.pid, SIGKILL);
@@ -222,7 +214,7 @@ std::string Launcher::hand_over(Slot& slot, const LaunchOrder& order, const os::
   }
   if (auto sent = send_message(slot.socket.get(), encode(order), listen_socket.get()); !sent)
     return sent.error().text();
-  if (!order.joins) return "";
+  if (!order.egress) return "";
   auto sent = send_message(slot.socket.get(), std::to_string(network.holder), network.hold.get());
   network.hold.reset();
   return sent ? "" : sent.error().text();
@@ -289,8 +281,6 @@ void Launcher::reap() {
       idle_.erase(idle);
     } else if (networks_.ended(pid)) {
       networks_wanted_ = 0;
-    } else if (bare_networks_.ended(pid)) {
-      bare_wanted_ = 0;
     }
   }
 }
@@ -315,41 +305,26 @@ void Launcher::slot_ended(Slot slot, int status) {
 }
 
 void Launcher::fill_networks() {
-  for (const bool egress : {false, true}) {
-    const auto is_one = [egress](const Waiting& w) { return w.order.egress == egress; };
-    auto& kept = egress ? networks_wanted_ : bare_wanted_;
-    const auto waiting = static_cast<std::size_t>(std::count_if(waiting_.begin(), waiting_.end(), is_one));
-    const auto error = (egress ? networks_ : bare_networks_).prepare(std::min(std::max(kept, waiting), idle_slots));
-    if (error.empty()) continue;
-    kept = 0;
-    for (const auto& w : waiting_)
-      if (is_one(w)) answer(w.order, error);
-    std::erase_if(waiting_, is_one);
-  }
-}
-
-void Launcher::look_at_networks() {
-  look_at(bare_networks_, bare_wanted_, false);
-  look_at(networks_, networks_wanted_, true);
+  const auto wanted = std::min(std::max(networks_wanted_, waiting_.size()), idle_slots);
+  const auto error = networks_.prepare(wanted);
+  if (error.empty()) return;
+  networks_wanted_ = 0;
+  for (; !waiting_.empty(); waiting_.pop_front()) answer(waiting_.front().order, error);
 }
 
 // Every failure fails one order at most, and stops the keeping of a stock until the next order: a network that can
 // never be made must not be tried without end.
-void Launcher::look_at(Networks& networks, std::size_t& wanted, bool egress) {
-  const auto next = [&] {
-    return std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& w) { return w.order.egress == egress; });
-  };
-  for (const auto& error : networks.look()) {
-    wanted = 0;
-    const auto first = next();
-    if (first == waiting_.end()) continue;
-    answer(first->order, error);
-    waiting_.erase(first);
+void Launcher::look_at_networks() {
+  for (const auto& error : networks_.look()) {
+    networks_wanted_ = 0;
+    if (waiting_.empty()) continue;
+    answer(waiting_.front().order, error);
+    waiting_.pop_front();
   }
-  for (auto first = next(); first != waiting_.end() && networks.any_ready(); first = next()) {
-    Waiting order = std::move(*first);
-    waiting_.erase(first);
-    launch(std::move(order.order), std::move(order.listen_socket));
+  while (!waiting_.empty() && networks_.any_ready()) {
+    Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    launch(std::move(next.order), std::move(next.listen_socket));
   }
 }
 
@@ -360,7 +335,6 @@ void Launcher::answer(const LaunchOrder& order, const std::string& error) {
 void Launcher::finish() {
   waiting_.clear();
   networks_.end();
-  bare_networks_.end();
   for (int waited = 0; !busy_.empty() && waited < finish_patience_ms; waited += 10) {
     usleep(10'000);
     reap();

@@ -28,7 +28,7 @@ class Launcher {
     pid_t pid = -1;
     os::Fd socket;                     // orders go in, an error text comes out
     std::optional<LaunchOrder> order;  // once it has one
-    Network network;                   // what the builder joins
+    Network network;                   // egress: what the builder joins
   };
   struct Waiting {  // for a network
     LaunchOrder order;
@@ -38,7 +38,6 @@ class Launcher {
   std::string prepare();  // lock, mount namespace, cgroups
   std::string take_lock();
   void remove_unowned_cgroups();
-  void fill_stock();
   void fill_slots();
   bool fork_slot();
   [[noreturn]] void be_slot(const std::string& name, int socket);
@@ -55,8 +54,6 @@ class Launcher {
   void slot_ended(Slot slot, int status);
   void fill_networks();
   void look_at_networks();
-  void look_at(Networks& networks, std::size_t& wanted, bool egress);
-  Networks& networks_for(const LaunchOrder& order) { return order.egress ? networks_ : bare_networks_; }
   void answer(const LaunchOrder& order, const std::string& error);
   void remove_slot_cgroup(const std::string& name);
   void finish();
@@ -69,8 +66,8 @@ class Launcher {
   bool dismissed_ = false;  // the daemon said that it ends
   std::deque<Slot> idle_;
   std::vector<Slot> busy_;
-  Networks networks_{setup_, Networks::Kind::egress}, bare_networks_{setup_, Networks::Kind::bare};
-  std::size_t networks_wanted_ = 0, bare_wanted_ = 0;  // how many to keep ready; none before somebody needs them
+  Networks networks_{setup_};
+  std::size_t networks_wanted_ = 0;  // how many to keep ready; none before somebody needs them
   std::deque<Waiting> waiting_;
   std::map<std::string, std::string> shifted_;  // layer → its idmapped mount in this process's mount namespace
   std::string slot_error_;                      // why slots cannot be made; told with the next order

@@ -223,7 +223,6 @@ LaunchOrder LocalPlatform::order_for(const BuilderRequest& request, std::vector<
   order.memory = request.limits.memory;
   order.cpu_micros = static_cast<std::int64_t>(request.limits.cpu * 100'000);
   order.pids = request.limits.pids;
-  order.joins = request.network != Network::host;
   order.egress = request.network == Network::egress;
   return order;
 }

@@ -1,12 +1,9 @@
 #include "platforms/local/networks.h"
 
 #include <fcntl.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,21 +47,12 @@ void be_an_ordinary_process() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// Container runtimes do this only in network namespaces that they made themselves.
-bool raise_loopback() {
-  const Fd any(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
-  request.ifr_flags = IFF_UP | IFF_RUNNING;
-  return any && ioctl(any.get(), SIOCSIFFLAGS, &request) == 0;
-}
-
 // Says by one byte that the namespaces are there, and stays until `keep` closes.
 [[noreturn]] void be_holder(int keep, int made) {
   be_an_ordinary_process();
   signal(SIGTERM, SIG_DFL);
   keep_only({keep, made});
-  const bool good = unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0 && raise_loopback();
+  const bool good = unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0;
   // Else /proc/PID/ns would be the host root's alone, and an ordinary user's launcher could not hand it on.
   prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   const char answer = good ? '\0' : static_cast<char>(errno);
@@ -125,12 +113,6 @@ std::string Networks::start() {
   if (network.holder == 0) be_holder(keep_read.get(), made_write.get());
   if (network.holder < 0) return failed("cannot fork");
   made_write.reset();
-  if (kind_ == Kind::bare) {
-    network.ready = std::move(made_read);
-    network.hold.reset();
-    starting_.push_back(std::move(network));
-    return "";
-  }
   network.slirp = fork();
   if (network.slirp == 0)
     be_slirp(setup_, network.holder, made_read.get(), leave.get(), ready_write.get(), words_write.get());
@@ -161,17 +143,12 @@ std::vector<std::string> Networks::look() {
     Network network = std::move(starting_[i]);
     starting_.erase(starting_.begin() + static_cast<std::ptrdiff_t>(i));
     char byte = 0;
-    const bool answered = read(network.ready.get(), &byte, 1) == 1;
-    if (answered && kind_ == Kind::bare && (byte != 0 || !map_users(setup_, network.holder))) {
-      if (byte != 0) errno = byte;
-      errors.push_back(failed("cannot make a network namespace"));
-    } else if (answered) {
+    if (read(network.ready.get(), &byte, 1) == 1) {
       network.ready.reset();
       network.words.reset();
       ready_.push_back(std::move(network));
     } else {
-      errors.push_back(kind_ == Kind::bare ? "the holder of a network namespace ended"
-                                           : "slirp4netns could not set up the network: " + said(network.words));
+      errors.push_back("slirp4netns could not set up the network: " + said(network.words));
     }
   }
   return errors;

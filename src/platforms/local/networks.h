@@ -1,9 +1,9 @@
 #pragma once
-// Networks prepared before a builder needs one: starting slirp4netns takes several times as long as starting a
-// container, and to make and map the namespaces alone is a third of that. Each is a network namespace, in a user
-// namespace of its own with the builders' mapping (a sysfs may only be mounted by who owns the network namespace that
-// it shows, so a builder joins both), kept by a small process until the builder has joined. Nothing of it is a file:
-// whatever dies, the pipes' ends close and the rest goes. Belongs to the launcher's one thread.
+// Networks for `network: egress`, prepared before a builder needs one: starting slirp4netns takes several times as long
+// as starting a container. Each is a network namespace, in a user namespace of its own with the builders' mapping (a
+// sysfs may only be mounted by who owns the network namespace that it shows, so a builder joins both), kept by a small
+// process until the builder has joined. Nothing of it is a file: whatever dies, the pipes' ends close and the rest
+// goes. Belongs to the launcher's one thread.
 #include <poll.h>
 #include <sys/types.h>
 
@@ -20,18 +20,14 @@ struct Network {
   pid_t holder = -1, slirp = -1;
   os::Fd keep;   // the holder ends when this closes: once the builder has joined
   os::Fd hold;   // slirp4netns ends when the last copy of this closes: the builder's agent gets it
-  os::Fd ready;  // one byte from slirp4netns once packets pass; bare: from the holder
+  os::Fd ready;  // one byte from slirp4netns once packets pass
   os::Fd words;  // what slirp4netns says until then
   std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
 };
 
 class Networks {
  public:
-  enum class Kind {
-    bare,    // the namespaces and a loopback, for `network: none`
-    egress,  // and slirp4netns
-  };
-  Networks(const LauncherSetup& setup, Kind kind) : setup_(setup), kind_(kind) {}
+  explicit Networks(const LauncherSetup& setup) : setup_(setup) {}
 
   // Starts networks until so many are ready or starting. What failed, or "".
   std::string prepare(std::size_t count);
@@ -50,7 +46,6 @@ class Networks {
   std::string start();
 
   const LauncherSetup& setup_;
-  Kind kind_;
   std::vector<Network> starting_, ready_;
 };
 
