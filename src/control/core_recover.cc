@@ -1,5 +1,7 @@
 // After a start: what the store says and what the platforms still run are brought together. Builders that run are
 // adopted, builders that nobody owns are removed, and each job that was on its way ends in a named state or goes on.
+#include <algorithm>
+
 #include <boost/json.hpp>
 
 #include <fmt/format.h>
@@ -59,6 +61,7 @@ void Core::ask_platform(const std::string& platform) {
 
 void Core::retry_lists() {
   for (auto it = list_retries_.begin(); it != list_retries_.end();) {
+    it->second = std::min(it->second, now() + list_again);  // the clock may have been put back
     if (now() < it->second) {
       if (!platforms_.at(it->first).reconciled) wake_by(it->second);
       ++it;
