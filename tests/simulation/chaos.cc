@@ -149,7 +149,7 @@ void Chaos::jump() {
   Duration by = land_.rng.spread(milliseconds(100), minutes(10));
   if (land_.rng.percent(50)) {
     by = -by;
-    jumped_back_ -= by;
+    land_.jumped_back -= by;
     land_.excuse(-by);  // whatever the daemon waits for by its clock comes that much later
   }
   land_.note("the daemon's clock jumps by {}", format_duration(by));

@@ -13,7 +13,7 @@ class Chaos {
   void schedule(Duration length);
   void end();         // heals the world and sees that a daemon runs
   void after_step();  // a daemon that died is started again after a while
-  Duration jumped_back() const { return jumped_back_; }
+  Duration jumped_back() const { return land_.jumped_back; }
 
  private:
   void often(bool wanted, int most, Duration length, std::function<void()> what);
@@ -35,7 +35,6 @@ class Chaos {
   Daemon& daemon_;
   Config original_;
   bool over_ = false, restarting_ = false;
-  Duration jumped_back_{};
   std::uint64_t stopping_ = 0;  // the daemon that was told to stop
 };
 

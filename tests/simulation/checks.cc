@@ -76,7 +76,7 @@ void Checks::cancelled() {
     const Place& place = *land_.places.at(job.spec.pool.substr(0, 1));
     Duration clock = land_.now().time_since_epoch() - place.excused;
     auto [since, fresh] = cancelled_since_.emplace(id, clock);
-    if (clock - since->second > cancel_bound)
+    if (clock - since->second > cancel_bound + land_.jumped_back)
       broken(i2, fmt::format("job {} was cancelled {} ago and is {}", id, format_duration(clock - since->second),
                              to_string(job.state)));
   }

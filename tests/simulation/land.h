@@ -79,7 +79,8 @@ struct Land {
   std::set<BuilderId> harmed;                                       // builders to which something was done
   std::map<std::string, std::set<std::string>> digests;             // what a reference resolved to
   std::map<BuilderId, Time> stopped;                                // when stop() last removed it, or would have
-  std::uint64_t generation = 0;                                     // of the daemon; 0: none runs
+  Duration jumped_back{};        // by the daemon's clock, in all: deadlines drawn before come that much later
+  std::uint64_t generation = 0;  // of the daemon; 0: none runs
   std::uint64_t last_generation = 0;
 
   Time now() const { return clock.now(); }

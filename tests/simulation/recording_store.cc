@@ -124,11 +124,11 @@ void RecordingStore::watch_end(const Job& job) {
                              to_string(r.cause), r.exit_code));
   }
   if (r.cause == JobCause::timed_out && truth != land_.finished.end() && truth->second.result.cause != r.cause &&
-      truth->second.ended_at < land_.daemon_clock.world_time(job.ended_at))
+      !refused && truth->second.ended_at < land_.daemon_clock.world_time(job.ended_at))
     broken(i2, name(job) + " had written its result, and is called timed out");
   if (r.cause != JobCause::builder_lost) return;
   // While the disk is full a loss may have been decided that is written much later.
-  if (truth != land_.finished.end() && truth->second.ended_at < land_.daemon_clock.world_time(job.ended_at))
+  if (truth != land_.finished.end() && !refused && truth->second.ended_at < land_.daemon_clock.world_time(job.ended_at))
     broken(i2, name(job) + " had written its result, and is called lost with its builder: " + r.message);
   if (!job.builder.empty() && !land_.harmed.contains(job.builder))
     broken(i8,

@@ -15,7 +15,13 @@ bool has_directory(const std::string& path) {
 
 }  // namespace
 
-void write_fake_files(const AgentOrder& order, const std::string& output, const agent::Finished& finished) {
+std::shared_ptr<std::ofstream> open_fake_result(const AgentOrder& order) {
+  if (!has_directory(order.result_path)) return nullptr;
+  return std::make_shared<std::ofstream>(order.result_path, std::ios::binary);
+}
+
+void write_fake_files(const AgentOrder& order, const std::string& output, const agent::Finished& finished,
+                      std::ofstream* result) {
   if (has_directory(order.log_path) && has_directory(order.index_path) && !output.empty()) {
     std::ofstream log(order.log_path, std::ios::binary | std::ios::app);
     log << output << std::flush;
@@ -25,7 +31,7 @@ void write_fake_files(const AgentOrder& order, const std::string& output, const 
     std::ofstream index(order.index_path, std::ios::binary | std::ios::app);
     index.write(reinterpret_cast<const char*>(bytes), sizeof bytes);
   }
-  if (has_directory(order.result_path)) std::ofstream(order.result_path, std::ios::binary) << encode_result(finished);
+  if (result) *result << encode_result(finished) << std::flush;
 }
 
 }  // namespace mayfly

@@ -18,7 +18,8 @@ TEST(FakeFiles, AreThoseThatAnAgentWrites) {
   o.log_path = directory + "/log", o.index_path = directory + "/log.index", o.result_path = directory + "/result";
   agent::Finished finished{
       .job = 1, .result = {.cause = JobCause::exited, .exit_code = 4, .signal = 0, .message = {}}, .log_bytes = 6};
-  write_fake_files(o, "hello\n", finished);
+  auto result_file = open_fake_result(o);
+  write_fake_files(o, "hello\n", finished, result_file.get());
 
   auto read = [](const std::string& path) { return (std::stringstream() << std::ifstream(path).rdbuf()).str(); };
   EXPECT_EQ(read(o.log_path), "hello\n");
@@ -30,7 +31,8 @@ TEST(FakeFiles, AreThoseThatAnAgentWrites) {
   EXPECT_EQ(result->result.exit_code, 4);
 
   std::filesystem::remove_all(directory);
-  write_fake_files(o, "hello\n", finished);  // the directory is gone: no files, no failure
+  EXPECT_FALSE(open_fake_result(o));
+  write_fake_files(o, "hello\n", finished, nullptr);  // the directory is gone: no files, no failure
   EXPECT_FALSE(std::filesystem::exists(directory));
 }
 

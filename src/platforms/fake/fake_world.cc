@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "platforms/fake/fake_files.h"
+
 namespace mayfly {
 
 Time FakeClock::now() const {
@@ -98,6 +100,7 @@ void FakeWorld::assign(Line line, const BuilderId& id, AgentOrder order) {
       at({}, {.builder = id, .what = What::refused, .line = line, .job = job, .text = why});
     } else {
       b.order = std::move(order);
+      b.result_file = open_fake_result(b.order);
       begin_job(b, id);
     }
   }

@@ -7,8 +7,10 @@
 // caused it, whatever the clock says.
 #include <condition_variable>
 #include <cstdint>
+#include <fstream>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -103,6 +105,7 @@ class FakeWorld {
     FakeOutcome outcome;
     Time started_at{};
     std::optional<agent::Finished> finished;
+    std::shared_ptr<std::ofstream> result_file;  // only between the order and the result
     std::set<JobId> offered;
   };
   enum class What { hello, unreachable, started, refused, finish, die };

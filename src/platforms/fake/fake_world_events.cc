@@ -52,7 +52,8 @@ AgentEvent FakeWorld::finish(Living& b, const BuilderId& id) {
                     .log_bytes = static_cast<std::int64_t>(b.outcome.output.size()),
                     .log_truncated = false};
   b.finished = f;
-  write_fake_files(b.order, b.outcome.output, f);
+  write_fake_files(b.order, b.outcome.output, f, b.result_file.get());
+  b.result_file.reset();
   on_finish(id, f);
   return {.kind = AgentEvent::Kind::finished,
           .builder = id,
