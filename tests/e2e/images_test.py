@@ -43,7 +43,7 @@ def fetched_images_removed():
 @contextlib.contextmanager
 def own_image(folder, number=1):
     """An image that is in containers-storage only while this runs, and has a digest that nothing else has."""
-    name = f"localhost/mayfly-e2e-{folder.name.lower().replace('_', '-')}:{number}"
+    name = f"localhost/mayfly-e2e-{folder.name.lower().replace('_', 'x')}:{number}"
     container = subprocess.check_output(["buildah", "from", busybox_image()], text=True).strip()
     try:
         (folder / "word").write_text(f"{folder.name} {number}\n")
