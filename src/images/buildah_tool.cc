@@ -70,8 +70,8 @@ Result<std::string> BuildahTool::build(const ImageSpec& image, Deadline deadline
                          .deadline = deadline}));
   if (known.ok()) return tag;
   // chroot isolation: needs no more privilege than unpacking does, and works inside containers.
-  std::vector<std::string> argv{"buildah", "build",           "--isolation", "chroot", "--layers",
-                                "--file",  recipe.dockerfile, "--tag",       tag};
+  std::vector<std::string> argv{"buildah",    "build",  "--isolation",     "chroot", "--layers",
+                                "--force-rm", "--file", recipe.dockerfile, "--tag",  tag};
   for (const auto& [key, value] : image.args) argv.insert(argv.end(), {"--build-arg", key + "=" + value});
   argv.push_back(recipe.folder);
   MAYFLY_ASSIGN(auto built, os::run({.argv = argv, .deadline = deadline}));

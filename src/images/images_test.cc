@@ -93,7 +93,10 @@ TEST_F(Images, ABrokenRecipeSaysWhere) {
   if (os::find_program("buildah").empty()) GTEST_SKIP() << "buildah is not installed";
   if (::geteuid() != 0) GTEST_SKIP() << "only root's containers-storage is used by this test";
   write("Dockerfile", "FROM scratch\nCOPY no-such-file /\n");
+  auto containers = [] { return os::run({.argv = {"buildah", "containers", "-aq"}})->out; };
+  auto before = containers();
   auto r = build();
+  EXPECT_EQ(containers(), before) << "a failed build leaves its working container";
   ASSERT_FALSE(r);
   EXPECT_EQ(r.error().code, ErrorCode::invalid);
   EXPECT_EQ(r.error().where, folder + "/Dockerfile:2") << r.error().text();
