@@ -62,7 +62,8 @@ void Checks::leftover(Place& place, const BuilderId& id) {
     return;
   }
   // One that came to be after its stop is an orphan: its daemon was killed, and its launch was still on its way.
-  if (store_.gone_at.contains(id) && land_.launched[id].at <= land_.stopped[id])
+  auto stopped = land_.stopped.find(id);
+  if (store_.gone_at.contains(id) && (stopped == land_.stopped.end() || land_.launched[id].at <= stopped->second))
     broken(i5, id + " is said to be gone, and something of it is there");
   Duration clock = land_.now().time_since_epoch() - place.excused;
   auto [since, fresh] = unneeded_since_.emplace(id, clock);
