@@ -126,15 +126,16 @@ class World {
   }
 
   JobId submit(JobSpec spec = command({"true"}), std::string key = {}) {
-    JobId id = 0;
-    core_->submit(std::move(spec), std::move(key), [&](Result<Job> j) {
+    // Shared: while the store is full the answer comes only later.
+    auto id = std::make_shared<JobId>(0);
+    core_->submit(std::move(spec), std::move(key), [this, id](Result<Job> j) {
       if (j)
-        id = j->id;
+        *id = j->id;
       else
         refusal = j.error();
     });
     core_->step();
-    return id;
+    return *id;
   }
   static JobSpec command(std::vector<std::string> argv) {
     JobSpec s;
