@@ -9,19 +9,10 @@
 #include <cstdlib>
 
 #include "base/text.h"
+#include "os/file.h"
 
 namespace mayfly {
 namespace {
-
-struct Descriptor {
-  int fd = -1;
-  explicit Descriptor(int f) : fd(f) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd >= 0) close(fd);
-  }
-};
 
 Result<std::string> from_environment(const SecretSpec& spec, const std::string& where) {
   const char* value = std::getenv(spec.env.c_str());
@@ -45,17 +36,17 @@ Result<void> check_file(int fd, const std::string& path, const std::string& wher
 
 Result<std::string> from_file(const SecretSpec& spec, const std::string& where) {
   // O_NONBLOCK: opening a FIFO that stands there instead must not hang the caller.
-  Descriptor file(open(spec.file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  if (file.fd < 0) {
+  const os::Fd file(open(spec.file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!file) {
     auto error = errno_error(fmt::format("cannot open {}", spec.file), errno, where);
     error.next = "Write the value into that file, readable by the daemon's user alone (chmod 600).";
     return Unexpected(std::move(error));
   }
-  MAYFLY_TRY(check_file(file.fd, spec.file, where));
+  MAYFLY_TRY(check_file(file.get(), spec.file, where));
   std::string value(max_secret_length + 2, '\0');  // the newline, and one more to see that there is more
   std::size_t length = 0;
   while (length < value.size()) {
-    ssize_t n = read(file.fd, value.data() + length, value.size() - length);
+    ssize_t n = read(file.get(), value.data() + length, value.size() - length);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return Unexpected(errno_error(fmt::format("cannot read {}", spec.file), errno, where));
     if (n == 0) break;
