@@ -86,6 +86,7 @@ Result<void> Http1Answer::take_head(std::string_view head) {
   if (ec != std::errc() || end != line.data() + 12 || status < 100) return broken("no status");
   keep_alive_ = line[7] == '1';
   has_length_ = chunked_ = false;
+  headers.clear();
   while (line.size() < head.size()) {
     head.remove_prefix(line.size() + 2);
     line = head.substr(0, head.find("\r\n"));
@@ -112,6 +113,7 @@ Result<void> Http1Answer::take_header(std::string_view line) {
     if (ec != std::errc() || end != value.data() + value.size()) return broken("a length that is no number");
     has_length_ = true;
   }
+  headers[std::move(name)] = std::string(value);
   return {};
 }
 

@@ -2,6 +2,7 @@
 // Reads one HTTP/1.1 answer from bytes as they come. Pure: no I/O. For http_*.cc only.
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,7 @@ class Http1Answer {
 
   int status = 0;
   std::string content_type;
+  std::map<std::string, std::string> headers;  // names in lower case
 
  private:
   enum class State { head, body, until_close, chunk_size, chunk, chunk_end, trailer, done };

@@ -1,5 +1,9 @@
 #include "os/http_client.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "os/http_transport.h"
 
 namespace mayfly {
@@ -11,9 +15,23 @@ HttpClient::~HttpClient() = default;
 HttpClient::HttpClient(HttpClient&&) noexcept = default;
 HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
 
-Result<HttpAnswer> HttpClient::request(const HttpRequest& request) { return transport_->exchange(request, nullptr); }
+Result<void> check_headers(const HttpRequest& request) {
+  auto control = [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; };
+  for (const auto& [name, value] : request.headers)
+    if (name.empty() || std::any_of(name.begin(), name.end(), control) ||
+        std::any_of(value.begin(), value.end(), control))
+      return fail(ErrorCode::invalid, fmt::format("the header {} has a line break or a control character", name),
+                  request.path, "If it holds a secret, look for a stray line end in the secret's value.");
+  return {};
+}
+
+Result<HttpAnswer> HttpClient::request(const HttpRequest& request) {
+  MAYFLY_TRY(check_headers(request));
+  return transport_->exchange(request, nullptr);
+}
 
 Result<HttpAnswer> HttpClient::stream(const HttpRequest& request, const HttpStream& stream) {
+  MAYFLY_TRY(check_headers(request));
   return transport_->exchange(request, &stream);
 }
 

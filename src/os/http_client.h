@@ -4,9 +4,12 @@
 // the rest of a command that talks to the daemon on this machine. One object is one connection, reused while the server
 // keeps it open, and belongs to one thread.
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -27,6 +30,8 @@ struct HttpRequest {
   std::string path;  // with the query: "/v1/jobs?limit=5"
   std::string body = {};
   std::string content_type = "application/json";
+  // Further ones, by name. A line break or another control character in one is an error (invalid), not a second header.
+  std::vector<std::pair<std::string, std::string>> headers = {};
   // A body of unknown length, sent chunked: fills the buffer and gives back how much, 0 at the end. An error abandons
   // the request in its middle, so that the server cannot take the half for the whole.
   std::function<Result<std::size_t>(char* buffer, std::size_t size)> upload = {};
@@ -38,8 +43,9 @@ struct HttpRequest {
 struct HttpAnswer {
   int status = 0;
   std::string content_type;
-  std::string body;      // empty where a stream's on_chunk took it
-  bool stopped = false;  // on_chunk or on_wake ended it before its end
+  std::map<std::string, std::string> headers;  // names in lower case; of a repeated one the last
+  std::string body;                            // empty where a stream's on_chunk took it
+  bool stopped = false;                        // on_chunk or on_wake ended it before its end
 };
 
 struct HttpStream {

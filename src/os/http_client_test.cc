@@ -124,6 +124,28 @@ TEST_P(Client, SendsAndReusesItsConnection) {
   EXPECT_EQ(body, "{}");
 }
 
+TEST_P(Client, HeadersGoAndComeBack) {
+  std::string head;
+  Server s(GetParam(), [&](const std::string& h, const std::string&) {
+    return head = h, Server::Say{
+                         "HTTP/1.1 100 Continue\r\nX-Old: 1\r\n\r\nHTTP/1.1 304 Not Modified\r\nETag:  \"a:b\" \r\n"
+                         "RETRY-after: 7\r\n\r\n"};
+  });
+  HttpClient client(s.server);
+  auto answer = client.request({.path = "/", .headers = {{"If-None-Match", "\"a:b\""}, {"X-Empty", ""}}});
+  ASSERT_TRUE(answer) << answer.error().text();
+  EXPECT_EQ(answer->status, 304);
+  EXPECT_THAT(answer->headers,
+              testing::UnorderedElementsAre(testing::Pair("etag", "\"a:b\""), testing::Pair("retry-after", "7")));
+  EXPECT_THAT(head, HasSubstr("\r\nIf-None-Match: \"a:b\"\r\n"));
+  EXPECT_THAT(head, HasSubstr("\r\nX-Empty:"));
+  for (const char* bad : {"a\r\nX-Injected: 1", "a\n", "\x7f"}) {
+    auto refused = client.request({.path = "/", .headers = {{"Authorization", bad}}});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::invalid);
+  }
+}
+
 TEST_P(Client, ConnectsAgainWhenTheServerHungUpMeanwhile) {
   Server s(GetParam(), [&](const std::string&, const std::string&) { return Server::Say{reply("x"), true}; });
   HttpClient client(s.server);

@@ -6,6 +6,7 @@
 #include <array>
 #include <optional>
 
+#include "base/text.h"
 #include "os/http_transport.h"
 
 namespace mayfly {
@@ -85,6 +86,7 @@ class CurlTransport final : public HttpClient::Transport {
   Result<CURLcode> drive();
   Result<HttpAnswer> conclude(CURLcode code);
   static std::size_t on_body(char* data, std::size_t, std::size_t n, void* self);
+  static std::size_t on_header(char* data, std::size_t, std::size_t n, void* self);
   static std::size_t on_upload(char* data, std::size_t, std::size_t n, void* self);
   template <class V>
   void set(CURLoption option, V value) {
@@ -137,6 +139,8 @@ Result<void> CurlTransport::set_up() {
   message_[0] = 0;
   set(CURLOPT_WRITEFUNCTION, &CurlTransport::on_body);
   set(CURLOPT_WRITEDATA, static_cast<void*>(this));
+  set(CURLOPT_HEADERFUNCTION, &CurlTransport::on_header);
+  set(CURLOPT_HEADERDATA, static_cast<void*>(this));
   if (!server_.ca_file.empty()) set(CURLOPT_CAINFO, server_.ca_file.c_str());
   if (auto ms = std::chrono::ceil<milliseconds>(request_->timeout).count(); ms > 0)
     set(CURLOPT_TIMEOUT_MS, static_cast<long>(ms));
@@ -149,6 +153,11 @@ Result<void> CurlTransport::set_up() {
   headers_ =
       curl().slist_append(nullptr, "Expect:");  // waiting for 100-continue would cost a second where it is unknown
   if (!server_.bearer_token.empty()) headers_ = curl().slist_append(headers_, authorization.c_str());
+  for (const auto& [name, value] : request_->headers) {
+    // libcurl leaves out a header without a value unless it ends in a semicolon.
+    auto line = value.empty() ? name + ";" : name + ": " + value;
+    headers_ = curl().slist_append(headers_, line.c_str());
+  }
   if (request_->upload) {
     headers_ = curl().slist_append(headers_, type.c_str());
     headers_ = curl().slist_append(headers_, "Transfer-Encoding: chunked");
@@ -227,6 +236,20 @@ std::size_t CurlTransport::on_body(char* data, std::size_t, std::size_t n, void*
     return 0;
   }
   self.answer_.body += part;
+  return n;
+}
+
+std::size_t CurlTransport::on_header(char* data, std::size_t, std::size_t n, void* self_pointer) {
+  auto& headers = static_cast<CurlTransport*>(self_pointer)->answer_.headers;
+  std::string_view line(data, n);
+  auto colon = line.find(':');
+  if (line.starts_with("HTTP/")) {
+    headers.clear();  // those before were of a 1xx, or of a proxy
+  } else if (colon != std::string_view::npos) {
+    std::string name(line.substr(0, colon));
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    headers[std::move(name)] = std::string(trim(line.substr(colon + 1)));
+  }
   return n;
 }
 

@@ -14,6 +14,9 @@ class HttpClient::Transport {
   bool connected = false;
 };
 
+// invalid: a header of the request's has bytes that would end it.
+Result<void> check_headers(const HttpRequest& request);
+
 std::unique_ptr<HttpClient::Transport> make_unix_transport(const HttpServer& server);
 std::unique_ptr<HttpClient::Transport> make_curl_transport(const HttpServer& server);
 

@@ -79,6 +79,7 @@ Result<HttpAnswer> UnixTransport::once(bool reused) {
   } else if (!request_->body.empty() || request_->method == "POST") {
     head += fmt::format("Content-Type: {}\r\nContent-Length: {}\r\n", request_->content_type, request_->body.size());
   }
+  for (const auto& [name, value] : request_->headers) head += fmt::format("{}: {}\r\n", name, value);
   head += "\r\n";
   // Head and body in one write: one wake-up of the server fewer.
   MAYFLY_TRY(send_all(head + request_->body));
@@ -224,6 +225,7 @@ Result<HttpAnswer> UnixTransport::receive(bool reused) {
   }
   answer.status = parser.status;
   answer.content_type = parser.content_type;
+  answer.headers = std::move(parser.headers);
   answer.stopped = stopped_;
   if (stopped_ || answered_early_ || !parser.reusable()) close();
   return answer;
