@@ -58,7 +58,7 @@ class Tree:
             folders[:] = sorted(d for d in folders if d not in NOT_OURS)
             for name in sorted(names):
                 path = Path(folder, name)
-                if path.is_symlink() or path.stat().st_size > 4 << 20:
+                if name in NOT_OURS or path.is_symlink() or path.stat().st_size > 4 << 20:
                     continue
                 try:
                     self.files[str(path.relative_to(self.root))] = path.read_text()
