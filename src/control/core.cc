@@ -101,8 +101,7 @@ void Core::apply(const plan::Plan& plan) {
     void operator()(const plan::CancelOverdue& a) {
       auto& j = core.jobs_.at(a.job);
       auto& b = core.builders_.at(j.builder);
-      // It may have ended in time, unseen: while the daemon was away, or since the clock jumped.
-      if (auto finished = core.result_on_disk(j.id)) return core.on_finished(b, *finished);
+      if (core.ended_unseen(b)) return;
       core.end_job(j, JobResult{JobCause::timed_out, 0, 0, a.why});
       core.stop_builder(b, a.why);
     }
@@ -206,11 +205,8 @@ void Core::begin_stop(bool kill) {
   for (const auto& [id, b] : builders_) all.push_back(id);
   for (const auto& id : all) {
     auto& b = builders_.at(id);
-    if (b.state == BuilderState::stopping) continue;
-    if (auto finished = b.state == BuilderState::busy ? result_on_disk(b.job) : std::nullopt)
-      on_finished(b, *finished);  // it had ended; only the message was still on its way
-    else if (b.state == BuilderState::busy)
-      lose_job_of(b, "the daemon was told to stop its builders");
+    if (b.state == BuilderState::stopping || ended_unseen(b)) continue;
+    if (b.state == BuilderState::busy) lose_job_of(b, "the daemon was told to stop its builders");
     stop_builder(b, "the daemon is stopping");
   }
 }

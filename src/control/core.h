@@ -90,7 +90,9 @@ class Core {
   void forget_old_uploads();
   void send_cancel(const Job& job);
   void check_cancels();
-  std::optional<agent::Finished> result_on_disk(JobId id) const;
+  // A job that ended unseen (while the daemon was away, its line was broken or its clock jumped) left its result on
+  // disk: then that is recorded, the builder is stopped, and this is true.
+  bool ended_unseen(Builder& b);
 
   // core_builders.cc: the life of a builder
   void prepare_image(const PoolName& pool);

@@ -243,7 +243,7 @@ void Core::on_unreachable(Builder& b, const std::string& why) {
       return stop_builder(b, "its agent went away: " + why);
     case BuilderState::busy:
       // The agent writes the result before it says so: a line that broke in between loses nothing.
-      if (auto finished = result_on_disk(b.job)) return on_finished(b, *finished);
+      if (ended_unseen(b)) return;
       lose_job_of(b, "its builder went away: " + why);
       return stop_builder(b, "its agent went away: " + why);
     default:

@@ -251,11 +251,7 @@ void Core::check_cancels() {
   for (JobId id : due) {
     Job& j = jobs_.at(id);
     auto b = builders_.find(j.builder);
-    if (auto finished = result_on_disk(id); finished && b != builders_.end()) {
-      cancel_deadlines_.erase(id);
-      on_finished(b->second, *finished);
-      continue;
-    }
+    if (b != builders_.end() && ended_unseen(b->second)) continue;
     end_job(j,
             JobResult{JobCause::cancelled, 0, 0, "cancelled; it did not stop by itself, so its builder was stopped"});
     if (b != builders_.end() && b->second.state != BuilderState::stopping)
@@ -263,13 +259,15 @@ void Core::check_cancels() {
   }
 }
 
-std::optional<agent::Finished> Core::result_on_disk(JobId id) const {
-  std::ifstream in(parts_.paths.result(id), std::ios::binary);
+bool Core::ended_unseen(Builder& b) {
+  if (b.state != BuilderState::busy || !jobs_.contains(b.job)) return false;
+  std::ifstream in(parts_.paths.result(b.job), std::ios::binary);
   std::stringstream text;
   text << in.rdbuf();
   auto finished = agent::decode_result(text.str());
-  if (!finished || finished->job != id) return std::nullopt;
-  return *finished;
+  if (!finished || finished->job != b.job) return false;
+  on_finished(b, *finished);
+  return true;
 }
 
 void Core::forget_old_jobs() {

@@ -106,10 +106,8 @@ void Core::reconcile(const std::string& platform, const Result<std::vector<SeenB
 void Core::adopt(Builder& b, bool alive) {
   if (b.state == BuilderState::stopping) return issue_stop(b);
   if (!alive) {
-    if (b.state == BuilderState::busy) {
-      if (auto finished = result_on_disk(b.job)) return on_finished(b, *finished);
-      lose_job_of(b, "its builder was gone when the daemon started again");
-    }
+    if (ended_unseen(b)) return;
+    if (b.state == BuilderState::busy) lose_job_of(b, "its builder was gone when the daemon started again");
     return stop_builder(b, "it was gone when the daemon started again");
   }
   record("builder.adopted", "builder/" + b.id, json::serialize(json::object{{"state", to_string(b.state)}}));
