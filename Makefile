@@ -30,6 +30,13 @@ bench: build ## measure beside podman, crun and runc; writes docs/PERFORMANCE.md
 	@tools/install-deps bench
 	@bench/run.py
 
+.PHONY: bench-plan
+bench-plan: deps ## one plan over 1,000 pools and 100,000 builders
+	@tools/install-deps bench
+	@[ -f build/release/build.ninja ] || cmake $(CMAKE_QUIET) --preset release
+	@cmake --build build/release --target plan_bench
+	@build/release/src/plan/plan_bench
+
 .PHONY: asan
 asan: deps ## unit and contract tests under AddressSanitizer and UBSan
 	@tools/run-tests asan

@@ -8,12 +8,22 @@
 
 namespace mayfly {
 
+namespace {
+constexpr Duration health_again = std::chrono::seconds(1);  // while nothing is launched: for the status alone
+}
+
 Core::Core(ControlParts parts, Agents& agents, Executor& executor)
     : parts_(std::move(parts)), agents_(agents), executor_(executor), started_at_(parts_.clock.now()) {
   for (Platform* p : parts_.platforms) platforms_[std::string(p->name())].platform = p;
   for (const auto& [name, spec] : parts_.config.pools) {
     auto& run = pools_[name];
     if (!spec.schedule.empty()) run.schedule.emplace(spec);
+    run.images.resize(1);
+    auto& view = roster_.pool_view(name);
+    view.spec = &spec;
+    view.numbers = {spec.warm, spec.min, spec.max, {}, {}};
+    view.platform = roster_.platform(spec.platform);
+    view.versions.resize(1);
   }
 }
 
@@ -37,51 +47,87 @@ void Core::step() {
   retry_lists();
   // While nothing can be written down nothing is decided either: the world is left as it is, and seen again afterwards.
   if (store_problem_.empty()) {
-    auto plan = plan::plan(see(), now());
+    const auto& seen = see();
+    auto plan = plan::plan(seen, now());
+    if (ask_health_before(plan)) plan = plan::plan(seen, now());
     if (parts_.on_plan) parts_.on_plan(plan);
-    apply(plan);
+    apply(std::move(plan));
   }
   flush();
 }
 
-plan::Seen Core::see() {
-  plan::Seen seen;
-  seen.shutting_down = shutting_down_;
+const plan::Seen& Core::see() {
   for (auto& [name, p] : platforms_) {
-    plan::PlatformView view;
+    auto& view = roster_.platform_view(name);
     view.parallel_launches = p.platform->parallel_launches();
+    p.health_asked = false;
     if (!p.reconciled) {
       view.available = false;
-      view.problem = p.problem.empty() ? "its builders are being looked at after a start" : p.problem;
-    } else if (auto health = p.platform->health(); !health.accepts_builders) {
-      view.available = false;
-      view.disk_full = health.disk_full;
-      view.problem = health.problem;
+      if (view.problem.empty()) view.problem = "its builders are being looked at after a start";
+    } else if (!view.available || now() - p.health_at >= health_again || now() < p.health_at) {
+      ask_health(name, p);
     }
-    p.problem = view.problem;
-    seen.platforms[name] = view;
   }
-  for (const auto& [name, spec] : parts_.config.pools) {
-    const auto& run = pools_.at(name);
-    plan::PoolView view;
-    view.spec = &spec;
-    view.schedule = run.schedule ? &*run.schedule : nullptr;
-    view.image = {run.image.has_value(),       run.preparing,      run.image_problem,
-                  run.image_problem_permanent, run.image_failures, run.image_retry_at};
-    view.failed_starts = run.failed_starts;
-    view.start_problem = run.start_problem;
-    view.start_after = run.start_after;
-    seen.pools[name] = view;
+  for (auto& [name, run] : pools_) {
+    if (!run.schedule) continue;
+    auto& numbers = roster_.pool_view(name).numbers;
+    if (run.numbers_from != Time{} && now() >= run.numbers_from && (!numbers.until || now() < *numbers.until)) continue;
+    numbers = run.schedule->at(now());
+    run.numbers_from = now();
   }
-  for (const auto& [id, j] : jobs_) seen.jobs.push_back(&j);
-  for (const auto& [id, b] : builders_) seen.builders.push_back(&b);
-  return seen;
+  return roster_.look(shutting_down_);
 }
 
-void Core::apply(const plan::Plan& plan) {
+void Core::ask_health(const std::string& name, PlatformRuntime& p) {
+  auto health = p.platform->health();
+  auto& view = roster_.platform_view(name);
+  view.available = health.accepts_builders;
+  view.disk_full = health.disk_full;
+  view.problem = health.accepts_builders ? "" : health.problem;
+  p.health_at = now();
+  p.health_asked = true;
+}
+
+// A platform is asked how it is before each round of launches; true: one takes none after all, so plan again.
+bool Core::ask_health_before(const plan::Plan& plan) {
+  bool changed = false;
+  std::set<plan::Index> asked;
+  for (const auto& action : plan.actions) {
+    const auto* start = std::get_if<plan::StartBuilder>(&action);
+    if (!start) continue;
+    auto index = roster_.look(shutting_down_).pools[start->pool].platform;
+    if (!asked.insert(index).second) continue;
+    const auto& name = roster_.look(shutting_down_).platforms[index].name;
+    auto& p = platforms_.at(name);
+    if (p.health_asked) continue;
+    ask_health(name, p);
+    changed = changed || !roster_.platform_view(name).available;
+  }
+  return changed;
+}
+
+void Core::carry_out(const plan::FailJob& a) {
+  auto& job = jobs_.at(a.job);
+  auto& version = roster_.pool_view(job.spec.pool).versions.front();
+  // The next job gets a try of its own, not this one's verdict.
+  if (a.result.cause == JobCause::start_failed) version.starts.failed = 0;
+  if (a.result.cause == JobCause::image_unavailable) version.image.permanent = false, version.image.failures = 0;
+  end_job(job, a.result);
+}
+
+void Core::carry_out(const plan::CancelOverdue& a) {
+  auto& job = jobs_.at(a.job);
+  auto b = builders_.find(job.builder);
+  bool there = b != builders_.end() && b->second.state != BuilderState::stopping;
+  if (there && ended_unseen(b->second)) return;
+  end_job(job, JobResult{JobCause::timed_out, 0, 0, a.why});
+  if (there) stop_builder(b->second, a.why);
+}
+
+void Core::apply(plan::Plan plan) {
   struct Apply {
     Core& core;
-    void operator()(const plan::PrepareImage& a) { core.prepare_image(a.pool); }
+    void operator()(const plan::PrepareImage& a) { core.prepare_image(a); }
     void operator()(const plan::StartBuilder& a) { core.start_builder(a); }
     void operator()(const plan::StopBuilder& a) {
       auto& b = core.builders_.at(a.builder);
@@ -91,31 +137,31 @@ void Core::apply(const plan::Plan& plan) {
         core.stop_builder(b, a.why);
     }
     void operator()(const plan::AssignJob& a) { core.assign(core.jobs_.at(a.job), core.builders_.at(a.builder)); }
-    void operator()(const plan::FailJob& a) {
-      auto& run = core.pools_.at(core.jobs_.at(a.job).spec.pool);
-      // The next job gets a try of its own, not this one's verdict.
-      if (a.result.cause == JobCause::start_failed) run.failed_starts = 0;
-      if (a.result.cause == JobCause::image_unavailable) run.image_problem_permanent = false, run.image_failures = 0;
-      core.end_job(core.jobs_.at(a.job), a.result);
-    }
-    void operator()(const plan::CancelOverdue& a) {
-      auto& j = core.jobs_.at(a.job);
-      auto& b = core.builders_.at(j.builder);
-      if (core.ended_unseen(b)) return;
-      core.end_job(j, JobResult{JobCause::timed_out, 0, 0, a.why});
-      core.stop_builder(b, a.why);
-    }
+    void operator()(const plan::FailJob& a) { core.carry_out(a); }
+    void operator()(const plan::CancelOverdue& a) { core.carry_out(a); }
   };
   for (const auto& action : plan.actions) std::visit(Apply{*this}, action);
-  for (const auto& [id, reason] : plan.reasons) {
-    auto found = jobs_.find(id);
-    if (found == jobs_.end()) continue;
-    auto& waiting = found->second.waiting;
-    Time since = waiting.code == reason.code ? waiting.since : now();
-    waiting = reason;
-    waiting.since = since;
+  for (const auto& wait : plan.waits) {
+    if (!wait.fresh) continue;
+    if (auto job = jobs_.find(wait.job); job != jobs_.end()) job->second.waiting = {wait.code, {}, now(), {}};
   }
   if (plan.wake) wake_by(*plan.wake);
+  told_ = std::move(plan);
+  told_.actions.clear();
+  told_places_.clear();
+}
+
+// The sentence is made when somebody asks: a queue of thousands moves up with every job that starts.
+Job Core::with_reason(const Job& job) {
+  Job told = job;
+  if (job.state != JobState::queued) return told;
+  if (told_places_.empty())
+    for (std::size_t i = 0; i < told_.waits.size(); ++i) told_places_[told_.waits[i].job] = i;
+  auto place = told_places_.find(job.id);
+  if (place == told_places_.end() || told_.waits[place->second].code != job.waiting.code) return told;
+  told.waiting = told_.reason(told_.waits[place->second]);
+  told.waiting.since = job.waiting.since;
+  return told;
 }
 
 // Everything that changed is written as one commit; only then do its effects happen. If the commit fails (a full disk),
@@ -170,29 +216,34 @@ Status Core::status() {
   s.started_at = started_at_;
   s.notice = store_problem_.empty() ? "" : "the store cannot be written to: " + store_problem_;
   for (const auto& [name, p] : platforms_)
-    if (s.notice.empty() && !p.problem.empty())
-      s.notice = fmt::format("platform '{}' takes no builders: {}", name, p.problem);
+    if (const auto& view = roster_.platform_view(name); s.notice.empty() && !view.problem.empty())
+      s.notice = fmt::format("platform '{}' takes no builders: {}", name, view.problem);
+  std::map<PoolName, PoolStatus*> at;
+  s.pools.reserve(parts_.config.pools.size());
+  see();
   for (const auto& [name, spec] : parts_.config.pools) {
-    const auto& run = pools_.at(name);
-    PoolStatus p;
+    const auto& view = roster_.pool_view(name);
+    PoolStatus& p = s.pools.emplace_back();
+    at[name] = &p;
     p.spec = spec;
-    if (run.schedule) {
-      auto numbers = run.schedule->at(now());
-      p.spec.warm = numbers.warm;
-      p.spec.min = numbers.min;
-      p.spec.max = numbers.max;
-    }
-    if (run.image) p.image_digest = run.image->digest;
-    p.problem = !run.image_problem.empty() ? run.image_problem : run.failed_starts > 0 ? run.start_problem : "";
-    for (const auto& [id, j] : jobs_) p.queued += j.spec.pool == name && j.state == JobState::queued;
-    for (const auto& [id, b] : builders_) {
-      if (b.pool != name) continue;
-      p.starting += b.state == BuilderState::requested || b.state == BuilderState::starting;
-      p.ready += b.state == BuilderState::ready;
-      p.busy += b.state == BuilderState::busy;
-      p.stopping += b.state == BuilderState::stopping;
-    }
-    s.pools.push_back(std::move(p));
+    p.spec.warm = view.numbers.warm;
+    p.spec.min = view.numbers.min;
+    p.spec.max = view.numbers.max;
+    if (const auto& image = pools_.at(name).images.front()) p.image_digest = image->digest;
+    const auto& version = view.versions.front();
+    p.problem = !version.image.problem.empty() ? version.image.problem
+                : version.starts.failed > 0    ? version.starts.problem
+                                               : "";
+  }
+  for (const auto& [id, j] : jobs_)
+    if (auto p = at.find(j.spec.pool); p != at.end()) p->second->queued += j.state == JobState::queued;
+  for (const auto& [id, b] : builders_) {
+    auto p = at.find(b.pool);
+    if (p == at.end()) continue;
+    p->second->starting += b.state == BuilderState::requested || b.state == BuilderState::starting;
+    p->second->ready += b.state == BuilderState::ready;
+    p->second->busy += b.state == BuilderState::busy;
+    p->second->stopping += b.state == BuilderState::stopping;
   }
   return s;
 }

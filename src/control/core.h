@@ -10,6 +10,7 @@
 
 #include "control/control.h"
 #include "control/executor.h"
+#include "control/roster.h"
 #include "plan/plan.h"
 
 namespace mayfly {
@@ -47,21 +48,15 @@ class Core {
 
  private:
   struct PoolRuntime {
-    std::optional<plan::Schedule> schedule;  // of pools that have one
-    std::optional<PlatformImage> image;
-    bool preparing = false;
-    std::string image_problem;
-    bool image_problem_permanent = false;
-    int image_failures = 0;
-    std::optional<Time> image_retry_at;
-    int failed_starts = 0;
-    std::string start_problem;
-    std::optional<Time> start_after;
+    std::optional<plan::Schedule> schedule;            // of pools that have one
+    Time numbers_from{};                               // the view's numbers hold from here until their `until`
+    std::vector<std::optional<PlatformImage>> images;  // by the versions of the pool's view
   };
   struct PlatformRuntime {
     Platform* platform = nullptr;
-    bool reconciled = false;  // list() answered once since the daemon started
-    std::string problem;
+    bool reconciled = false;             // list() answered once since the daemon started
+    bool health_asked = false;           // in this step
+    Time health_at{};                    // when it was last asked how it is
     std::set<BuilderId> gone_meanwhile;  // since list() was asked: it may still name them
   };
   struct Effect {
@@ -70,8 +65,13 @@ class Core {
   };
 
   // core.cc: the step
-  plan::Seen see();
-  void apply(const plan::Plan& plan);
+  const plan::Seen& see();
+  void ask_health(const std::string& name, PlatformRuntime& p);
+  bool ask_health_before(const plan::Plan& plan);
+  void apply(plan::Plan plan);
+  void carry_out(const plan::FailJob& action);
+  void carry_out(const plan::CancelOverdue& action);
+  Job with_reason(const Job& job);
   void flush();
   void effect(std::string name, std::function<void()> run) { effects_.push_back({std::move(name), std::move(run)}); }
   void save(const Job& j) { dirty_jobs_.insert(j.id); }
@@ -95,7 +95,8 @@ class Core {
   bool ended_unseen(Builder& b);
 
   // core_builders.cc: the life of a builder
-  void prepare_image(const PoolName& pool);
+  void prepare_image(const plan::PrepareImage& action);
+  void on_prepared(const PoolName& pool, plan::Index version, Result<PlatformImage> result);
   void start_builder(const plan::StartBuilder& action);
   void on_launched(const BuilderId& id, const Result<void>& result);
   void start_failed(Builder& b, const Error& error);
@@ -123,6 +124,7 @@ class Core {
 
   std::map<JobId, Job> jobs_;              // not ended
   std::map<BuilderId, Builder> builders_;  // not gone
+  Roster roster_;                          // the planner's view of all of these
   std::map<PoolName, PoolRuntime> pools_;
   std::map<std::string, PlatformRuntime> platforms_;
   std::map<JobId, std::vector<Done<Job>>> waiters_;
@@ -138,6 +140,9 @@ class Core {
   bool shutting_down_ = false;
   bool killing_ = false;
   Time next_sweep_{};
+
+  plan::Plan told_;                           // of the last plan: what queued jobs wait for
+  std::map<JobId, std::size_t> told_places_;  // in told_.waits; made when somebody asks
 
   // What this step changed, until it is committed.
   std::set<JobId> dirty_jobs_;

@@ -24,42 +24,45 @@ Duration backoff(int failures) {
 
 }  // namespace
 
-void Core::prepare_image(const PoolName& name) {
-  auto& run = pools_.at(name);
-  const PoolSpec& pool = parts_.config.pools.at(name);
+void Core::prepare_image(const plan::PrepareImage& action) {
+  const auto& view = roster_.look(shutting_down_).pools[action.pool];
+  const PoolName name = view.name;
+  const PoolSpec& pool = *view.spec;
   auto recipe = parts_.config.images.find(pool.image);
   const ImageSpec* spec = recipe == parts_.config.images.end() ? nullptr : &recipe->second;
-  run.preparing = true;
+  roster_.pool_view(name).versions[action.version].image.in_progress = true;
   record("image.prepare", "pool/" + name, json::serialize(json::object{{"image", pool.image}}));
-  effect("prepare", [this, name, platform = pool.platform, image = pool.image, spec] {
-    executor_.prepare(platform, image, spec, [this, name](Result<PlatformImage> result) {
-      auto& r = pools_.at(name);
-      r.preparing = false;
-      if (result) {
-        record("image.ready", "pool/" + name,
-               json::serialize(json::object{{"image", result->reference}, {"digest", result->digest}}));
-        r.image = std::move(*result);
-        r.image_problem.clear();
-        r.image_failures = 0;
-        r.image_retry_at.reset();
-        return;
-      }
-      const Error& e = result.error();
-      r.image_problem = e.text();
-      ++r.image_failures;
-      r.image_problem_permanent =
-          e.code == ErrorCode::not_found || e.code == ErrorCode::invalid || e.code == ErrorCode::denied;
-      r.image_retry_at = now() + std::chrono::seconds(10);
-      record("image.failed", "pool/" + name,
-             json::serialize(json::object{{"problem", r.image_problem}, {"permanent", r.image_problem_permanent}}));
-      parts_.log.warning("pool {}: {}", name, r.image_problem);
+  effect("prepare", [this, name, version = action.version, platform = pool.platform, image = pool.image, spec] {
+    executor_.prepare(platform, image, spec, [this, name, version](Result<PlatformImage> result) {
+      on_prepared(name, version, std::move(result));
     });
   });
 }
 
+void Core::on_prepared(const PoolName& name, plan::Index version, Result<PlatformImage> result) {
+  auto& image = roster_.pool_view(name).versions[version].image;
+  image.in_progress = false;
+  if (result) {
+    record("image.ready", "pool/" + name,
+           json::serialize(json::object{{"image", result->reference}, {"digest", result->digest}}));
+    pools_.at(name).images[version] = std::move(*result);
+    image = {};
+    image.ready = true;
+    return;
+  }
+  const Error& e = result.error();
+  image.problem = e.text();
+  ++image.failures;
+  image.permanent = e.code == ErrorCode::not_found || e.code == ErrorCode::invalid || e.code == ErrorCode::denied;
+  image.retry_at = now() + std::chrono::seconds(10);
+  record("image.failed", "pool/" + name,
+         json::serialize(json::object{{"problem", image.problem}, {"permanent", image.permanent}}));
+  parts_.log.warning("pool {}: {}", name, image.problem);
+}
+
 void Core::start_builder(const plan::StartBuilder& action) {
-  const PoolSpec& pool = parts_.config.pools.at(action.pool);
-  const PlatformImage& image = *pools_.at(action.pool).image;
+  const PoolSpec& pool = *roster_.look(shutting_down_).pools[action.pool].spec;
+  const PlatformImage& image = *pools_.at(pool.name).images[action.version];
   Builder b;
   b.id = fmt::format("{}-{}", pool.name, next_builder_++);
   b.pool = pool.name;
@@ -81,7 +84,7 @@ void Core::start_builder(const plan::StartBuilder& action) {
     executor_.launch(platform, std::move(request), [this, id](Result<void> result) { on_launched(id, result); });
   });
   auto id = b.id;
-  builders_.emplace(id, std::move(b));
+  roster_.add(builders_.emplace(id, std::move(b)).first->second);
 }
 
 void Core::on_launched(const BuilderId& id, const Result<void>& result) {
@@ -101,12 +104,15 @@ void Core::on_launched(const BuilderId& id, const Result<void>& result) {
 
 void Core::start_failed(Builder& b, const Error& error) {
   if (auto run = pools_.find(b.pool); run != pools_.end()) {
-    auto& r = run->second;
-    ++r.failed_starts;
-    r.start_problem = error.text();
-    r.start_after = now() + backoff(r.failed_starts);
-    if (error.code == ErrorCode::not_found) r.image.reset();  // the image went away: prepare it again
-    wake_by(*r.start_after);
+    auto& version = roster_.pool_view(b.pool).versions.front();
+    ++version.starts.failed;
+    version.starts.problem = error.text();
+    version.starts.after = now() + backoff(version.starts.failed);
+    if (error.code == ErrorCode::not_found) {  // the image went away: prepare it again
+      run->second.images.front().reset();
+      version.image.ready = false;
+    }
+    wake_by(*version.starts.after);
   }
   record("builder.start-failed", subject(b.id), json::serialize(json::object{{"problem", error.text()}}));
   parts_.log.warning("builder {} could not be started: {}", b.id, error.text());
@@ -150,6 +156,7 @@ void Core::on_stopped(const BuilderId& id, const Result<void>& result) {
   save(b);
   handed_over_.erase(id);
   platforms_.at(b.platform).gone_meanwhile.insert(id);
+  roster_.remove(b);
   gone_builders_[id] = std::move(builders_.extract(found).mapped());
 }
 
@@ -215,9 +222,10 @@ void Core::on_hello(Builder& b, const agent::Hello& hello) {
   if (b.state != BuilderState::starting) return;
   b.state = BuilderState::ready;
   b.ready_at = now();
-  if (auto run = pools_.find(b.pool); run != pools_.end()) {
-    run->second.failed_starts = 0;
-    run->second.start_after.reset();
+  if (pools_.contains(b.pool)) {
+    auto& starts = roster_.pool_view(b.pool).versions.front().starts;
+    starts.failed = 0;
+    starts.after.reset();
   }
   record("builder.ready", subject(b.id), "{}");
   save(b);

@@ -104,7 +104,7 @@ void Core::submit(JobSpec spec, std::string key, Done<Job> done) {
                           {"secrets", json::value_from(j.spec.secrets)}}));
   save(j);
   JobId id = j.id;
-  jobs_.emplace(id, std::move(j));
+  roster_.add(jobs_.emplace(id, std::move(j)).first->second);
   effect("submit.files", [this, id] { create_files(id); });
   effect("submit.reply", [this, id, done] { done(job(id)); });
 }
@@ -122,7 +122,7 @@ Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
   if (found == parts_.config.pools.end())  // a daemon started with another configuration adopts what the last one did
     return fail(ErrorCode::conflict, fmt::format("pool '{}' is no longer in the configuration", job.spec.pool), "job");
   const PoolSpec& pool = found->second;
-  const auto& image = pools_.at(job.spec.pool).image;
+  const auto& image = pools_.at(job.spec.pool).images.front();
   AgentOrder o;
   auto& m = o.message;
   m.job = job.id;
@@ -202,6 +202,7 @@ void Core::end_job(Job& job, JobResult result) {
       std::error_code ec;
       std::filesystem::remove(path, ec);
     });
+  roster_.remove(job);
   auto node = jobs_.extract(id);
   ended_jobs_[id] = std::move(node.mapped());
   if (auto w = waiters_.extract(id); !w.empty())
@@ -309,7 +310,7 @@ void Core::when_ended(JobId id, Done<Job> done) {
 }
 
 Result<Job> Core::job(JobId id) {
-  if (auto active = jobs_.find(id); active != jobs_.end()) return active->second;
+  if (auto active = jobs_.find(id); active != jobs_.end()) return with_reason(active->second);
   MAYFLY_ASSIGN(auto stored, parts_.store.job(id));
   if (!stored)
     return fail(ErrorCode::not_found, fmt::format("there is no job {}", id), {}, "`mayfly jobs` lists them.");
@@ -320,7 +321,7 @@ Result<std::vector<Job>> Core::jobs(const JobFilter& filter) {
   MAYFLY_ASSIGN(auto found, parts_.store.jobs(filter));
   // The store knows what was committed; why a job waits at this moment is only here.
   for (auto& j : found)
-    if (auto active = jobs_.find(j.id); active != jobs_.end()) j = active->second;
+    if (auto active = jobs_.find(j.id); active != jobs_.end()) j = with_reason(active->second);
   return found;
 }
 
@@ -334,19 +335,13 @@ Result<Explanation> Core::explain(JobId id) {
     std::sort(e.story.begin(), e.story.end(), [](const auto& a, const auto& b) { return a.seq < b.seq; });
   }
   if (e.job.state != JobState::queued) return e;
-  std::vector<const Job*> queued;
-  std::map<std::string, int> busy;
-  for (const auto& [other, j] : jobs_) {
-    if (j.spec.pool != e.job.spec.pool) continue;
-    if (j.state == JobState::queued)
-      queued.push_back(&j);
-    else
-      ++busy[j.spec.submitter];
-  }
-  for (const Job* j : plan::fair_order(std::move(queued), std::move(busy))) {
-    if (j->id == id) break;
+  auto pool = roster_.pool(e.job.spec.pool);
+  for (const auto& wait : told_.waits) {
+    if (wait.job == id) return e;
+    auto other = jobs_.find(wait.job);
+    if (wait.pool != pool || other == jobs_.end() || other->second.state != JobState::queued) continue;
     ++e.ahead_total;
-    if (e.ahead.size() < 20) e.ahead.push_back(*j);
+    if (e.ahead.size() < 20) e.ahead.push_back(other->second);
   }
   return e;
 }

@@ -23,9 +23,11 @@ Result<void> Core::recover() {
   next_builder_ = snapshot.next_builder;
   for (auto& j : snapshot.jobs) {
     j.waiting = {ReasonCode::submitted, "the daemon has just started", now(), {}};
-    jobs_.emplace(j.id, std::move(j));
+    roster_.add(jobs_.emplace(j.id, std::move(j)).first->second);
   }
-  for (auto& b : snapshot.builders) builders_.emplace(b.id, std::move(b));
+  std::sort(snapshot.builders.begin(), snapshot.builders.end(),
+            [](const Builder& a, const Builder& b) { return builder_number(a.id) < builder_number(b.id); });
+  for (auto& b : snapshot.builders) roster_.add(builders_.emplace(b.id, std::move(b)).first->second);
   record("daemon.started", "daemon",
          json::serialize(json::object{{"jobs", jobs_.size()}, {"builders", builders_.size()}}));
 
@@ -46,6 +48,7 @@ Result<void> Core::recover() {
     b.gone_at = now();
     record("builder.lost", "builder/" + id, json::serialize(json::object{{"why", b.cause}}));
     save(b);
+    roster_.remove(b);
     gone_builders_[id] = std::move(builders_.extract(id).mapped());
   }
   for (const auto& [name, p] : platforms_) ask_platform(name);
@@ -75,13 +78,13 @@ void Core::retry_lists() {
 void Core::reconcile(const std::string& platform, const Result<std::vector<SeenBuilder>>& seen) {
   auto& p = platforms_.at(platform);
   if (!seen) {
-    if (!p.reconciled) p.problem = seen.error().text();
+    if (!p.reconciled) roster_.platform_view(platform).problem = seen.error().text();
     parts_.log.warning("platform {} does not say what it runs: {}", platform, seen.error().text());
     list_retries_[platform] = now() + list_retry;
     return;
   }
   bool first = !std::exchange(p.reconciled, true);
-  if (first) p.problem.clear();
+  if (first) roster_.platform_view(platform).problem.clear();
   list_retries_[platform] = now() + list_again;
   std::map<BuilderId, bool> alive;
   for (const auto& s : *seen) {

@@ -1,9 +1,11 @@
 #pragma once
 // The only place that decides how many builders there are, which job goes to which, and which builder stops. Pure: the
-// same specification, the same sight of the world and the same `now` give the same plan. Any thread.
-#include <map>
+// same sight of the world and the same `now` give the same plan. Any thread.
+//
+// Pools, platforms and lines are named by their index in Seen: one plan looks at 100,000 builders in tens of
+// milliseconds, and looking names up would take longer than all else.
+#include <cstdint>
 #include <optional>
-#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -15,7 +17,10 @@
 
 namespace mayfly::plan {
 
-// How things stand with a pool's image.
+using Index = std::uint32_t;
+inline constexpr Index nowhere = ~Index(0);
+
+// How things stand with an image of a pool.
 struct ImageView {
   bool ready = false;
   bool in_progress = false;  // being built, fetched or resolved
@@ -25,36 +30,64 @@ struct ImageView {
   std::optional<Time> retry_at;
 };
 
-struct PoolView {
-  const PoolSpec* spec = nullptr;
-  const Schedule* schedule = nullptr;  // made from the spec; null: the spec's own numbers always hold
+// How starting builders goes.
+struct StartsView {
+  int failed = 0;             // in a row
+  std::string problem;        // the last one's
+  std::optional<Time> after;  // backoff
+};
+
+// One version of what a pool's builders are made from.
+struct VersionView {
   ImageView image;
-  int failed_starts = 0;            // in a row
-  std::string start_problem;        // the last one's
-  std::optional<Time> start_after;  // backoff
+  StartsView starts;
+};
+
+struct PoolView {
+  PoolName name;
+  const PoolSpec* spec = nullptr;  // null: no longer configured
+  PoolNumbers numbers;             // what the schedule says at `now`, else the spec's own (numbers_at, plan/schedule.h)
+  Index platform = nowhere;
+  std::vector<VersionView> versions;  // those that builders may be started from; at least one where there is a spec
 };
 
 struct PlatformView {
+  std::string name;
   bool available = true;
   bool disk_full = false;
   std::string problem;  // when not available
   int parallel_launches = 1;
 };
 
+struct JobView {
+  JobId id = 0;
+  const Job* job = nullptr;
+  Index pool = nowhere;
+  Index line = nowhere;  // the jobs of one submitter in one pool
+};
+
+struct BuilderView {
+  std::uint64_t number = 0;  // model/builder.h
+  const Builder* builder = nullptr;
+  Index pool = nowhere;
+  Index platform = nowhere;
+};
+
 // What was seen. Jobs and builders that ended are not in it.
 struct Seen {
-  std::map<PoolName, PoolView> pools;
-  std::map<std::string, PlatformView> platforms;
-  std::vector<const Job*> jobs;          // by id
-  std::vector<const Builder*> builders;  // by id
-  bool shutting_down = false;            // nothing new is started; idle builders go
+  std::vector<PoolView> pools;
+  std::vector<PlatformView> platforms;
+  std::vector<JobView> jobs;          // by id
+  std::vector<BuilderView> builders;  // in the order in which they were asked for
+  Index lines = 0;                    // how many there are
+  bool shutting_down = false;         // nothing new is started; idle builders go
 };
 
 struct PrepareImage {
-  PoolName pool;
+  Index pool, version;
 };
 struct StartBuilder {
-  PoolName pool;
+  Index pool, version;
   bool warm;
   std::string why;
 };
@@ -76,11 +109,29 @@ struct CancelOverdue {
 };  // the agent did not end it in time: end it from outside
 using Action = std::variant<PrepareImage, StartBuilder, StopBuilder, AssignJob, FailJob, CancelOverdue>;
 
+// What jobs wait for. Many share one; only how many are ahead of each differs.
+struct Cause {
+  ReasonCode code = ReasonCode::none;
+  std::string text;
+  std::optional<Time> until;
+  bool queue = false;  // the sentence goes on with the jobs ahead
+};
+struct Wait {
+  JobId job;
+  ReasonCode code;
+  Index cause;  // in Plan::causes
+  Index pool;
+  int ahead;   // jobs of the same pool that are served before it
+  bool fresh;  // the job's own `waiting` says another code
+};
+
 struct Plan {
   std::vector<Action> actions;
-  std::map<JobId, Reason>
-      reasons;               // every queued job that the actions leave waiting; `since` is for the caller to fill
+  std::vector<Wait> waits;  // every queued job that the actions leave waiting; in each pool in the order of service
+  std::vector<Cause> causes;
   std::optional<Time> wake;  // plan again by then even if nothing happens
+
+  Reason reason(const Wait& wait) const;  // in words; `since` is for the caller to fill
 };
 
 // Bounds on what may take how long before the plan gives up on it.
@@ -95,10 +146,5 @@ struct Patience {
 };
 
 Plan plan(const Seen& seen, Time now, const Patience& patience = {});
-
-// The order in which a pool's queued jobs are served: higher priority first; within a priority submitters take turns,
-// so that a thousand jobs of one do not make another's single job wait for all of them; then first come, first served.
-// `busy` counts each submitter's jobs that builders of the pool have already.
-std::vector<const Job*> fair_order(std::vector<const Job*> queued, std::map<std::string, int> busy);
 
 }  // namespace mayfly::plan

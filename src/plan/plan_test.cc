@@ -1,6 +1,8 @@
 #include "plan/plan.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -23,13 +25,12 @@ struct World {
                 .secrets = {}};
   std::vector<Job> jobs;
   std::vector<Builder> builders;
-  PoolView view;
-  std::optional<Schedule> schedule;  // made from the pool when it has one
-  PlatformView platform{.available = true, .disk_full = false, .problem = {}, .parallel_launches = 4};
+  VersionView version;
+  PlatformView platform{.name = "local", .available = true, .disk_full = false, .problem = {}, .parallel_launches = 4};
   bool shutting_down = false;
   Patience patience{.refill = Duration(0)};
 
-  World() { view.image.ready = true; }
+  World() { version.image.ready = true; }
 
   Job& job(JobState state = JobState::queued, std::string who = "ann", int priority = 0) {
     Job j;
@@ -54,14 +55,21 @@ struct World {
   }
   Plan plan(Time now = t0) {
     Seen seen;
+    auto& view = seen.pools.emplace_back();
+    view.name = pool.name;
     view.spec = &pool;
-    if (!pool.schedule.empty()) schedule.emplace(pool);
-    view.schedule = schedule ? &*schedule : nullptr;
-    seen.pools["p"] = view;
-    seen.platforms["local"] = platform;
+    view.numbers = Schedule(pool).at(now);
+    view.platform = 0;
+    view.versions = {version};
+    seen.platforms.push_back(platform);
     seen.shutting_down = shutting_down;
-    for (const auto& j : jobs) seen.jobs.push_back(&j);
-    for (const auto& b : builders) seen.builders.push_back(&b);
+    std::map<std::string, Index> lines;
+    for (const auto& j : jobs) {
+      auto line = lines.try_emplace(j.spec.submitter, static_cast<Index>(lines.size())).first->second;
+      seen.jobs.push_back({j.id, &j, 0, line});
+    }
+    seen.lines = static_cast<Index>(lines.size());
+    for (const auto& b : builders) seen.builders.push_back({builder_number(b.id), &b, 0, 0});
     return plan::plan(seen, now, patience);
   }
 };
@@ -71,6 +79,13 @@ std::vector<A> all(const Plan& p) {
   std::vector<A> out;
   for (const auto& a : p.actions)
     if (auto* x = std::get_if<A>(&a)) out.push_back(*x);
+  return out;
+}
+
+// What each waiting job waits for.
+std::map<JobId, Reason> reasons(const Plan& p) {
+  std::map<JobId, Reason> out;
+  for (const auto& w : p.waits) out.emplace(w.job, p.reason(w));
   return out;
 }
 
@@ -103,8 +118,8 @@ TEST(Plan, StartsOnePerWaitingJobWithinTheLaunchLimit) {
   for (int i = 0; i < 6; ++i) w.job();
   auto p = w.plan();
   EXPECT_EQ(all<StartBuilder>(p).size(), 4u);
-  EXPECT_EQ(p.reasons.at(1).code, ReasonCode::builder_starting);
-  EXPECT_EQ(p.reasons.at(5).code, ReasonCode::launch_limit);
+  EXPECT_EQ(reasons(p).at(1).code, ReasonCode::builder_starting);
+  EXPECT_EQ(reasons(p).at(5).code, ReasonCode::launch_limit);
 }
 
 TEST(Plan, SaysWhenThePoolIsFull) {
@@ -115,8 +130,8 @@ TEST(Plan, SaysWhenThePoolIsFull) {
   w.job();
   auto p = w.plan();
   EXPECT_TRUE(all<StartBuilder>(p).empty());
-  EXPECT_EQ(p.reasons.at(2).code, ReasonCode::pool_at_max);
-  EXPECT_NE(p.reasons.at(2).text.find("1"), std::string::npos);
+  EXPECT_EQ(reasons(p).at(2).code, ReasonCode::pool_at_max);
+  EXPECT_NE(reasons(p).at(2).text.find("1"), std::string::npos);
 }
 
 TEST(Plan, WarmBuildersAreReplacedAsTheyAreTaken) {
@@ -174,8 +189,8 @@ TEST(Plan, TheScheduleOpensAndClosesThePool) {
   // t0 is 08:00 UTC.
   auto shut = w.plan(t0 + seconds(60));
   EXPECT_TRUE(shut.actions.empty());
-  EXPECT_EQ(shut.reasons.at(1).code, ReasonCode::pool_at_max);
-  EXPECT_EQ(shut.reasons.at(1).until, t0 + std::chrono::minutes(30));
+  EXPECT_EQ(reasons(shut).at(1).code, ReasonCode::pool_at_max);
+  EXPECT_EQ(reasons(shut).at(1).until, t0 + std::chrono::minutes(30));
   EXPECT_EQ(shut.wake, t0 + std::chrono::minutes(30));
   EXPECT_EQ(all<StartBuilder>(w.plan(t0 + std::chrono::minutes(30))).size(), 3u);  // one for the job, two warm
 }
@@ -199,11 +214,11 @@ TEST(Plan, TheRefreshReplacesIdleBuildersAndTouchesNoBusyOne) {
 TEST(Plan, APermanentImageProblemEndsTheWaitingJobs) {
   World w;
   w.job();
-  w.view.image = {.ready = false,
-                  .in_progress = false,
-                  .problem = "no such image",
-                  .permanent = true,
-                  .retry_at = t0 + seconds(10)};
+  w.version.image = {.ready = false,
+                     .in_progress = false,
+                     .problem = "no such image",
+                     .permanent = true,
+                     .retry_at = t0 + seconds(10)};
   auto p = w.plan();
   ASSERT_EQ(all<FailJob>(p).size(), 1u);
   EXPECT_EQ(all<FailJob>(p)[0].result.cause, JobCause::image_unavailable);
@@ -212,14 +227,14 @@ TEST(Plan, APermanentImageProblemEndsTheWaitingJobs) {
 TEST(Plan, APassingImageProblemIsWaitedFor) {
   World w;
   w.job();
-  w.view.image = {.ready = false,
-                  .in_progress = false,
-                  .problem = "registry down",
-                  .permanent = false,
-                  .retry_at = t0 + seconds(10)};
+  w.version.image = {.ready = false,
+                     .in_progress = false,
+                     .problem = "registry down",
+                     .permanent = false,
+                     .retry_at = t0 + seconds(10)};
   auto p = w.plan();
   EXPECT_TRUE(p.actions.empty());
-  EXPECT_EQ(p.reasons.at(1).code, ReasonCode::image_unavailable);
+  EXPECT_EQ(reasons(p).at(1).code, ReasonCode::image_unavailable);
   EXPECT_EQ(p.wake, t0 + seconds(10));
   EXPECT_EQ(all<PrepareImage>(w.plan(t0 + seconds(10))).size(), 1u);
 }
@@ -230,7 +245,7 @@ TEST(Plan, AFullDiskIsTheReason) {
   w.platform.available = false;
   w.platform.disk_full = true;
   w.platform.problem = "3 MiB left";
-  EXPECT_EQ(w.plan().reasons.at(1).code, ReasonCode::disk_full);
+  EXPECT_EQ(reasons(w.plan()).at(1).code, ReasonCode::disk_full);
 }
 
 TEST(Plan, AStuckStartIsGivenUp) {
@@ -253,7 +268,7 @@ TEST(Plan, ShuttingDownStopsIdleBuildersOnly) {
   ASSERT_EQ(all<StopBuilder>(p).size(), 1u);
   EXPECT_EQ(all<StopBuilder>(p)[0].builder, "p-1");
   EXPECT_TRUE(all<StartBuilder>(p).empty());
-  EXPECT_EQ(p.reasons.at(2).code, ReasonCode::shutting_down);
+  EXPECT_EQ(reasons(p).at(2).code, ReasonCode::shutting_down);
 }
 
 TEST(Plan, AJobPastEveryLimitIsEndedFromOutside) {
@@ -266,19 +281,21 @@ TEST(Plan, AJobPastEveryLimitIsEndedFromOutside) {
   EXPECT_EQ(all<CancelOverdue>(w.plan(t0 + seconds(95))).size(), 1u);
 }
 
+std::vector<JobId> served(World& w) {
+  std::vector<JobId> order;
+  for (const auto& wait : w.plan().waits) order.push_back(wait.job);
+  return order;
+}
+
 TEST(FairOrder, SubmittersTakeTurnsWithinAPriority) {
   World w;
+  w.pool.max = 0;
   for (int i = 0; i < 3; ++i) w.job(JobState::queued, "ann");
   w.job(JobState::queued, "bob");
   w.job(JobState::queued, "eve", 5);
-  std::vector<const Job*> queued;
-  for (const auto& j : w.jobs) queued.push_back(&j);
-  std::vector<JobId> order;
-  for (const Job* j : fair_order(queued, {})) order.push_back(j->id);
-  EXPECT_EQ(order, (std::vector<JobId>{5, 1, 4, 2, 3}));
-  order.clear();
-  for (const Job* j : fair_order(queued, {{"ann", 2}})) order.push_back(j->id);
-  EXPECT_EQ(order, (std::vector<JobId>{5, 4, 1, 2, 3}));
+  EXPECT_EQ(served(w), (std::vector<JobId>{5, 1, 4, 2, 3}));
+  for (int i = 0; i < 2; ++i) w.job(JobState::running, "ann").started_at = t0;
+  EXPECT_EQ(served(w), (std::vector<JobId>{5, 4, 1, 2, 3}));
 }
 
 World any_world() {
@@ -324,9 +341,9 @@ RC_GTEST_PROP(PlanProperties, EveryQueuedJobIsAssignedOrHasExactlyOneReason, ())
     RC_ASSERT(used.insert(a.builder).second);
   }
   for (const auto& j : w.jobs) {
-    bool waits = p.reasons.contains(j.id);
+    bool waits = reasons(p).contains(j.id);
     RC_ASSERT(waits == (j.state == JobState::queued && !assigned.contains(j.id)));
-    if (waits) RC_ASSERT(!p.reasons.at(j.id).text.empty() && p.reasons.at(j.id).code != ReasonCode::none);
+    if (waits) RC_ASSERT(!reasons(p).at(j.id).text.empty() && reasons(p).at(j.id).code != ReasonCode::none);
   }
 }
 

@@ -90,8 +90,10 @@ class Run final : WorldWatcher {
   std::vector<std::uint32_t> to_show_;
   std::size_t next_arrival_ = 0, ended_ = 0;
   int exist_ = 0, busy_ = 0, queued_ = 0;
-  std::array<std::int64_t, reasons> waiting_{};  // queued jobs by reason, as of the last plan
-  std::array<double, reasons> waited_{};         // microseconds × jobs
+  std::uint32_t plans_ = 0;
+  std::vector<std::pair<std::uint32_t, ReasonCode>> waits_for_;  // by control's id: the last plan that left it waiting
+  std::array<std::int64_t, reasons> waiting_{};                  // queued jobs by reason, as of the last plan
+  std::array<double, reasons> waited_{};                         // microseconds × jobs
   std::optional<Error> refused_;
 };
 
@@ -194,13 +196,16 @@ bool Run::submit_due() {
 
 void Run::count_reasons(const plan::Plan& plan) {
   waiting_.fill(0);
-  for (const auto& [id, reason] : plan.reasons) ++waiting_[static_cast<std::size_t>(reason.code) % reasons];
+  for (const auto& wait : plan.waits) ++waiting_[static_cast<std::size_t>(wait.code) % reasons];
   if (backlog_.hidden() == 0) return;
+  ++plans_;
+  waits_for_.resize(job_of_.size() + 1);
+  for (const auto& wait : plan.waits) waits_for_[wait.job] = {plans_, wait.code};
   // Those that control does not see wait for what the last one of their line waits for.
   backlog_.each_line([&](const Backlog::Line& l) {
     if (l.hidden.empty()) return;
-    auto last = plan.reasons.find(l.last);
-    auto code = last == plan.reasons.end() ? ReasonCode::behind_others : last->second.code;
+    auto [told, code] = waits_for_[l.last];
+    if (told != plans_) code = ReasonCode::behind_others;
     waiting_[static_cast<std::size_t>(code) % reasons] += static_cast<std::int64_t>(l.hidden.size());
   });
 }
