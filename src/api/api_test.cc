@@ -45,6 +45,11 @@ TEST_F(ApiTest, SaysWhatIsWrongAndWhatWasMeant) {
            {"GET", "/v1/jobs?limt=1", "", 400, "'limit'"},
            {"GET", "/v1/jobs?limit=1001", "", 400, "1000"},
            {"GET", "/v1/jobs?state=done", "", 400, "state"},
+           {"POST", "/v1/images/general/versions", R"({"refrence":"x"})", 400, "'reference'"},
+           {"POST", "/v1/images/general/versions", R"({"reference":"x","version":"1"})", 400, "2.4.1"},
+           {"POST", "/v1/images/general/versions", R"({"reference":"x","level":"huge"})", 400, "level"},
+           {"POST", "/v1/images/general/rollback?to=2", "", 400, "2.4.1"},
+           {"GET", "/v1/images/No!", "", 400, "name"},
            {"GET", "/v1/ledger/verification", "", 500, "entry 3"}}) {
     auto r = ask(method, target, body);
     EXPECT_EQ(r.status, status) << method << target << r.body;
@@ -167,8 +172,11 @@ TEST_F(DescribedTest, EveryAnswerIsAsTheDocumentSays) {
       auto target = std::string(path);
       if (auto id = target.find("{id}"); id != std::string::npos) target.replace(id, 4, "7");
       const auto& responses = operation.at("responses").as_object();
+      if (auto name = target.find("{name}"); name != std::string::npos) target.replace(name, 6, "general");
       for (const char* parameters : {"", "?no_such_parameter=1"}) {
-        auto body = target == "/v1/jobs" ? R"({"pool":"p","command":["true"]})" : "x";
+        auto body = target == "/v1/jobs"            ? R"({"pool":"p","command":["true"]})"
+                    : target.ends_with("/versions") ? R"({"reference":"localhost/general:1"})"
+                                                    : "x";
         auto r = ask(method == "get" ? "GET" : "POST", target + parameters, method == "get" ? "" : body);
         auto* described = responses.if_contains(std::to_string(r.status));
         EXPECT_TRUE(described || r.status >= 400) << path << ": " << r.status;
@@ -191,7 +199,8 @@ TEST(OpenApiTest, ParametersAreTheOnesThatAreTaken) {
     for (const auto& p : document.at("paths").at(route.path).at(method).at("parameters").as_array())
       described.insert(std::string(p.at("name").as_string()));
     for (const auto& p : route.parameters) taken.insert(p.name);
-    if (route.path.find("{id}") != std::string::npos) taken.insert("id");
+    for (const char* name : {"id", "name"})
+      if (route.path.find(std::string("{") + name + "}") != std::string::npos) taken.insert(name);
     EXPECT_EQ(described, taken) << route.path;
   }
 }
@@ -223,6 +232,8 @@ TEST(OpenApiTest, SchemasNameTheMembersThatAreWritten) {
   same("Builder", to_json(test::full_builder()));
   same("LedgerEntry", to_json(LedgerEntry{}));
   same("ErrorDetail", to_json(Error{ErrorCode::invalid, "a", "b", "c"}));
+  same("Image", to_json(test::full_image()));
+  same("ImageVersion", to_json(test::full_image().versions[0]));
   same("Pool", to_json(PoolStatus{}));
   same("Status", to_json(Status{}));
   same("Explanation", to_json(Explanation{}));

@@ -22,6 +22,10 @@ class Backend {
   virtual void builders(bool gone_too, Done<std::vector<Builder>> done) = 0;
   virtual void status(Done<Status> done) = 0;
   virtual void explain(JobId id, Done<Explanation> done) = 0;
+  virtual void release(ReleaseRequest request, std::string who, Done<ImageVersion> done) = 0;
+  virtual void images(Done<std::vector<ImageStatus>> done) = 0;
+  virtual void image(std::string name, Done<ImageStatus> done) = 0;
+  virtual void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) = 0;
   virtual void ledger(std::uint64_t from, std::size_t limit, std::string subject,
                       Done<std::vector<LedgerEntry>> done) = 0;
   virtual void verify_ledger(Done<LedgerCheck> done) = 0;

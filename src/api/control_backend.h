@@ -22,6 +22,14 @@ class ControlBackend final : public Backend {
   }
   void status(Done<Status> done) override { control_.status(std::move(done)); }
   void explain(JobId id, Done<Explanation> done) override { control_.explain(id, std::move(done)); }
+  void release(ReleaseRequest request, std::string who, Done<ImageVersion> done) override {
+    control_.release(std::move(request), std::move(who), std::move(done));
+  }
+  void images(Done<std::vector<ImageStatus>> done) override { control_.images(std::move(done)); }
+  void image(std::string name, Done<ImageStatus> done) override { control_.image(std::move(name), std::move(done)); }
+  void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) override {
+    control_.rollback_image(std::move(name), std::move(to), std::move(who), std::move(done));
+  }
   void ledger(std::uint64_t from, std::size_t limit, std::string subject,
               Done<std::vector<LedgerEntry>> done) override {
     control_.ledger(from, limit, std::move(subject), std::move(done));

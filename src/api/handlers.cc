@@ -8,6 +8,7 @@
 
 #include "api/shapes.h"
 #include "model/json.h"
+#include "model/json_reader.h"
 
 namespace mayfly::api {
 namespace json = boost::json;
@@ -62,6 +63,26 @@ Result<Submission> parse_submission(std::string_view body) {
   if (!out.spec.input.empty() && !is_upload_id(out.spec.input))
     return fail(ErrorCode::invalid, "'input' is not the id of an upload", "job",
                 "Use the id that POST /v1/uploads answered.");
+  return out;
+}
+
+Result<ReleaseRequest> parse_release(std::string_view body, std::string image) {
+  MAYFLY_ASSIGN(auto object, parse_json_object(body));
+  JsonReader r(object, "release");
+  ReleaseRequest out;
+  out.image = std::move(image);
+  out.reference = r.text("reference");
+  out.commit = r.text("commit");
+  out.level = r.name("level", version_level_from, VersionLevel::patch);
+  auto version = r.text("version");
+  r.refuse_unknown({"reference", "version", "level", "commit"});
+  MAYFLY_TRY(r.check());
+  if (out.reference.empty() || out.reference.size() > 1000 || out.commit.size() > 200)
+    return fail(ErrorCode::invalid, "'reference' must be given, of at most 1000 bytes, and 'commit' of at most 200",
+                "release");
+  if (!version.empty()) {
+    MAYFLY_ASSIGN(out.number, SemVer::parse(version));
+  }
   return out;
 }
 
@@ -169,6 +190,31 @@ void list_pools(Call& call) { call.services.backend.status(answer_with<Status>(c
 
 void get_status(Call& call) {
   call.services.backend.status(answer_with<Status>(call.reply, 200, [](const Status& s) { return to_json(s); }));
+}
+
+constexpr auto image_json = [](const ImageStatus& i) { return to_json(i); };
+
+void list_images(Call& call) {
+  call.services.backend.images(answer_with<std::vector<ImageStatus>>(call.reply, 200, listed));
+}
+
+void get_image(Call& call) {
+  call.services.backend.image(call.name, answer_with<ImageStatus>(call.reply, 200, image_json));
+}
+
+void release_image(Call& call) {
+  auto request = parse_release(call.request.body, call.name);
+  if (!request) return call.reply->error(request.error());
+  call.services.backend.release(
+      std::move(*request), call.request.who,
+      answer_with<ImageVersion>(call.reply, 201, [](const ImageVersion& v) { return mayfly::to_json(v); }));
+}
+
+void rollback_image(Call& call) {
+  std::optional<SemVer> to;
+  if (auto text = call.text("to"); !text.empty()) to = SemVer::parse(text).value();  // checked by the route's table
+  call.services.backend.rollback_image(call.name, to, call.request.who,
+                                       answer_with<ImageStatus>(call.reply, 200, image_json));
 }
 
 void list_ledger(Call& call) {

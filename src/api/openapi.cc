@@ -53,11 +53,17 @@ json::object schemas() {
   add("Job",
       "id:i! state:s! spec:JobSpec! ci:s! attempt:i! waiting:Reason builder:s image_digest:s cancel_requested:b "
       "idempotency_key:s queued_at:i assigned_at:i started_at:i ended_at:i result:JobResult log_bytes:i "
-      "log_truncated:b");
+      "log_truncated:b image_version:s");
   add("JobList", "jobs:[Job]!");
   add("Builder",
       "id:s! pool:s! platform:s! image:s! image_digest:s! state:s! warm:b! job:i cause:s requested_at:i ready_at:i "
-      "stopping_at:i gone_at:i");
+      "stopping_at:i gone_at:i image_version:s");
+  add("ImageVersion",
+      "image:s! version:s! digest:s! reference:s! state:s! released_by:s! approved_by:[s]! commit:s withdrawn_why:s "
+      "released_at:i withdrawn_at:i");
+  add("Release", "reference:s! version:s level:s commit:s");
+  add("Image", "name:s! recipe:s! channels:m! versions:[ImageVersion]!");
+  add("ImageList", "images:[Image]!");
   add("BuilderList", "builders:[Builder]!");
   add("LedgerEntry", "seq:i! at:i! kind:s! subject:s! detail:s! previous:s! hash:s!");
   add("LedgerEntryList", "entries:[LedgerEntry]!");
@@ -97,9 +103,12 @@ json::object content(const std::string& type, json::object schema) {
 json::object operation_of(const Route& r) {
   json::object binary{{"type", "string"}, {"format", "binary"}};
   json::array parameters;
-  if (r.path.find("{id}") != std::string::npos)
-    parameters.emplace_back(
-        json::object{{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", schema_of("i")}});
+  for (const char* name : {"id", "name"})
+    if (r.path.find(std::string("{") + name + "}") != std::string::npos)
+      parameters.emplace_back(json::object{{"name", name},
+                                           {"in", "path"},
+                                           {"required", true},
+                                           {"schema", schema_of(name == std::string("id") ? "i" : "s")}});
   for (const auto& p : r.parameters) parameters.emplace_back(parameter_of(p));
   auto answer = content(r.type, r.schema == "binary" ? binary : schema_of(r.schema));
   if (r.name == "getLog") answer["application/vnd.mayfly.log"] = json::object{{"schema", binary}};
@@ -115,6 +124,9 @@ json::object operation_of(const Route& r) {
   if (r.body == BodyKind::job)
     out["requestBody"] =
         json::object{{"required", true}, {"content", content("application/json", schema_of("Submission"))}};
+  if (r.body == BodyKind::release)
+    out["requestBody"] =
+        json::object{{"required", true}, {"content", content("application/json", schema_of("Release"))}};
   if (r.body == BodyKind::upload)
     out["requestBody"] = json::object{{"required", true}, {"content", content("application/x-tar", binary)}};
   return out;

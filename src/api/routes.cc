@@ -143,6 +143,50 @@ std::vector<Route> make_routes() {
        false,
        get_status},
       {"GET",
+       "/v1/images",
+       "listImages",
+       "Images and their versions",
+       {},
+       BodyKind::none,
+       200,
+       "ImageList",
+       "application/json",
+       false,
+       list_images},
+      {"GET",
+       "/v1/images/{name}",
+       "getImage",
+       "One image and its versions, the highest first",
+       {},
+       BodyKind::none,
+       200,
+       "Image",
+       "application/json",
+       false,
+       get_image},
+      {"POST",
+       "/v1/images/{name}/versions",
+       "releaseImage",
+       "Release what was built as a version; answered once its digest is known",
+       {},
+       BodyKind::release,
+       201,
+       "ImageVersion",
+       "application/json",
+       false,
+       release_image},
+      {"POST",
+       "/v1/images/{name}/rollback",
+       "rollBackImage",
+       "Return to an earlier version: withdraws those above it",
+       {{"to", P::version, "the version to return to; the one before the highest when not given"}},
+       BodyKind::none,
+       200,
+       "Image",
+       "application/json",
+       false,
+       rollback_image},
+      {"GET",
        "/v1/ledger",
        "listLedger",
        "The ledger's entries, in order",
@@ -202,11 +246,13 @@ std::vector<Route> make_routes() {
   };
 }
 
+bool is_placeholder(std::string_view part) { return part == "{id}" || part == "{name}"; }
+
 bool fits(const Route& route, const std::vector<std::string>& segments) {
   auto wanted = split(std::string_view(route.path).substr(1), '/');
   if (wanted.size() != segments.size()) return false;
   for (std::size_t i = 0; i < wanted.size(); ++i)
-    if (wanted[i] != "{id}" && wanted[i] != segments[i]) return false;
+    if (!is_placeholder(wanted[i]) && wanted[i] != segments[i]) return false;
   return true;
 }
 
@@ -230,7 +276,7 @@ std::optional<std::string> nearest_path(const net::Target& target) {
   for (const auto& route : routes()) {
     auto parts = split(std::string_view(route.path).substr(1), '/');
     for (std::size_t i = 0; i < parts.size(); ++i)
-      if (parts[i] == "{id}" && i < target.segments.size()) parts[i] = target.segments[i];
+      if (is_placeholder(parts[i]) && i < target.segments.size()) parts[i] = target.segments[i];
     candidates.push_back("/" + join(parts, "/"));
   }
   return nearest(target.path, candidates);
@@ -248,6 +294,8 @@ std::string wrong_value(const Parameter& p, const std::string& value) {
     }
     case P::job_state:
       return job_state_from(value) ? "" : "the name of a job's state, such as queued or succeeded";
+    case P::version:
+      return SemVer::parse(value) ? "" : "a version such as 2.4.1";
     case P::log_format:
       return value == "raw" || value == "framed" ? "" : "raw or framed";
   }
@@ -291,7 +339,13 @@ tl::expected<Match, net::Refusal> match(const std::string& method, const net::Ta
       allowed.push_back(route.method);
       continue;
     }
-    Match found{&route, 0};
+    Match found{&route, 0, {}};
+    if (route.path.find("{name}") != std::string::npos) {
+      found.name = target.segments[2];
+      if (!is_dns_label(found.name))
+        return refuse(400, ErrorCode::invalid, fmt::format("'{}' cannot be a name", found.name), target.path,
+                      "Names are of a-z, 0-9 and '-'.");
+    }
     if (route.path.find("{id}") != std::string::npos) {
       auto id = read_number(target.segments[2]);
       if (!id || *id == 0)
@@ -312,18 +366,18 @@ tl::expected<Match, net::Refusal> match(const std::string& method, const net::Ta
                 near ? fmt::format("Did you mean {}?", *near) : "GET /v1/openapi.json lists them all.");
 }
 
-std::string Call::text(const std::string& name) const {
-  auto found = request.target.query.find(name);
+std::string Call::text(const std::string& parameter) const {
+  auto found = request.target.query.find(parameter);
   return found == request.target.query.end() ? std::string() : found->second;
 }
 
-bool Call::flag(const std::string& name) const {
-  auto found = request.target.query.find(name);
+bool Call::flag(const std::string& parameter) const {
+  auto found = request.target.query.find(parameter);
   return found != request.target.query.end() && found->second != "false";  // "?follow" says it, too
 }
 
-std::uint64_t Call::number(const std::string& name, std::uint64_t missing) const {
-  return read_number(text(name)).value_or(missing);
+std::uint64_t Call::number(const std::string& parameter, std::uint64_t missing) const {
+  return read_number(text(parameter)).value_or(missing);
 }
 
 }  // namespace mayfly::api

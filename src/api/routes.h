@@ -28,14 +28,15 @@ struct Call {
   const Services& services;
   net::Request& request;
   std::shared_ptr<net::Reply> reply;
-  JobId id = 0;  // of a path with {id}
+  JobId id = 0;      // of a path with {id}
+  std::string name;  // of a path with {name}
 
-  std::string text(const std::string& name) const;
-  bool flag(const std::string& name) const;
-  std::uint64_t number(const std::string& name, std::uint64_t missing) const;
+  std::string text(const std::string& parameter) const;
+  bool flag(const std::string& parameter) const;
+  std::uint64_t number(const std::string& parameter, std::uint64_t missing) const;
 };
 
-enum class ParameterType { text, number, flag, job_state, log_format };
+enum class ParameterType { text, number, flag, job_state, log_format, version };
 struct Parameter {
   std::string name;
   ParameterType type;
@@ -43,7 +44,7 @@ struct Parameter {
   std::uint64_t max = INT64_MAX;  // of a number
 };
 
-enum class BodyKind { none, job, upload };
+enum class BodyKind { none, job, upload, release };
 struct Route {
   std::string method, path, name, summary;  // path: "/v1/jobs/{id}"; name: OpenAPI's operationId
   std::vector<Parameter> parameters;
@@ -60,6 +61,7 @@ const std::vector<Route>& routes();
 struct Match {
   const Route* route = nullptr;
   JobId id = 0;
+  std::string name;
 };
 // The route for a request, with its parameters checked against the table.
 tl::expected<Match, net::Refusal> match(const std::string& method, const net::Target& target);
@@ -73,6 +75,8 @@ struct Submission {
   std::string idempotency_key;
 };
 Result<Submission> parse_submission(std::string_view body);
+// A release as the body of POST /v1/images/{name}/versions says it.
+Result<ReleaseRequest> parse_release(std::string_view body, std::string image);
 bool is_upload_id(std::string_view id);
 
 }  // namespace mayfly::api

@@ -39,7 +39,7 @@ class Service {
   void handle(net::Request request, std::shared_ptr<net::Reply> reply) {
     auto found = match(request.method, request.target);
     if (!found) return reply->refuse(found.error());
-    Call call{services_, request, std::move(reply), found->id};
+    Call call{services_, request, std::move(reply), found->id, found->name};
     found->route->handle(call);
   }
 

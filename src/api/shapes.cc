@@ -57,6 +57,13 @@ json::object to_json(const Explanation& e) {
 }
 
 json::object to_json(const LedgerCheck& c) { return {{"entries", c.entries}, {"head", c.head}}; }
+json::object to_json(const ImageStatus& i) {
+  json::object channels;
+  for (const auto& [name, version] : i.channels) channels[name] = version;
+  return {
+      {"name", i.name}, {"recipe", i.recipe}, {"channels", std::move(channels)}, {"versions", array_of(i.versions)}};
+}
+json::object list(const std::vector<ImageStatus>& images) { return {{"images", array_of(images)}}; }
 json::object list(const std::vector<Job>& jobs) { return {{"jobs", array_of(jobs)}}; }
 json::object list(const std::vector<Builder>& builders) { return {{"builders", array_of(builders)}}; }
 json::object list(const std::vector<LedgerEntry>& entries) { return {{"entries", array_of(entries)}}; }

@@ -13,6 +13,8 @@ boost::json::object to_json(const LedgerCheck& c);
 boost::json::object list(const std::vector<Job>& jobs);
 boost::json::object list(const std::vector<Builder>& builders);
 boost::json::object list(const std::vector<LedgerEntry>& entries);
+boost::json::object to_json(const ImageStatus& i);
+boost::json::object list(const std::vector<ImageStatus>& images);
 boost::json::object pools_only(const Status& s);
 
 // The whole OpenAPI document, from the table of routes.

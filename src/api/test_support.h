@@ -22,6 +22,7 @@ inline Job full_job() {
   j.spec = {"p", "n", {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'), "out", true, "me"};
   j.state = JobState::failed;
   j.builder = "b", j.image_digest = "d", j.cancel_requested = true, j.idempotency_key = "k", j.log_truncated = true;
+  j.image_version = "general@1.0.0";
   j.queued_at = j.assigned_at = j.started_at = j.ended_at = from_micros(5);
   j.result = {JobCause::signalled, 1, 9, "m"};
   return j;
@@ -29,7 +30,7 @@ inline Job full_job() {
 
 inline Builder full_builder() {
   Builder b;
-  b.id = "p-1", b.pool = "p", b.job = 1, b.cause = "c";
+  b.id = "p-1", b.pool = "p", b.job = 1, b.cause = "c", b.image_version = "g@1.0.0";
   b.requested_at = b.ready_at = b.stopping_at = b.gone_at = from_micros(5);
   return b;
 }
@@ -38,6 +39,12 @@ inline LedgerEntry some_entry() {
   LedgerEntry e;
   e.seq = 1, e.kind = "job.submitted", e.subject = "job/7", e.detail = "{}";
   return e;
+}
+
+inline ImageStatus full_image() {
+  ImageVersion v{"general", SemVer{2, 4, 1},         "sha256:1", "localhost/general:1", "c0ffee",      "ann",
+                 {"bob"},   VersionState::withdrawn, "bad",      from_micros(5),        from_micros(6)};
+  return {"general", "/recipe", {v}, {{"latest", "2.4.1"}}};
 }
 
 class FakeBackend final : public Backend {
@@ -63,6 +70,19 @@ class FakeBackend final : public Backend {
   void builders(bool, Done<std::vector<Builder>> done) override { done(std::vector<Builder>{full_builder()}); }
   void status(Done<Status> done) override { done(Status{{}, {PoolStatus{}}, "n"}); }
   void explain(JobId, Done<Explanation> done) override { done(Explanation{job_, {some_entry()}, {job_}, 1}); }
+  void release(ReleaseRequest r, std::string who, Done<ImageVersion> done) override {
+    ImageVersion v;
+    v.image = r.image, v.reference = r.reference, v.released_by = who, v.commit = r.commit;
+    v.number = r.number.value_or(next_version(SemVer{1, 2, 3}, r.level));
+    done(v);
+  }
+  void images(Done<std::vector<ImageStatus>> done) override { done(std::vector<ImageStatus>{full_image()}); }
+  void image(std::string, Done<ImageStatus> done) override { done(full_image()); }
+  void rollback_image(std::string, std::optional<SemVer> to, std::string, Done<ImageStatus> done) override {
+    auto image = full_image();
+    if (to) image.versions[0].number = *to;
+    done(image);
+  }
   void ledger(std::uint64_t, std::size_t, std::string, Done<std::vector<LedgerEntry>> done) override {
     done(std::vector<LedgerEntry>{some_entry()});
   }

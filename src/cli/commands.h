@@ -1,8 +1,10 @@
 #pragma once
 // One function per command of the table; each gives the exit code.
-namespace mayfly {
+#include <vector>
 
-struct Call;
+#include "cli/table.h"
+
+namespace mayfly {
 
 int command_up(Call& call);
 int command_run(Call& call);
@@ -23,5 +25,8 @@ int command_config_schema(Call& call);
 int command_completion(Call& call);
 int command_version(Call& call);
 int command_help(Call& call);
+
+// Parts of the table that stand beside their functions.
+std::vector<Command> image_commands();
 
 }  // namespace mayfly

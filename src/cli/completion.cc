@@ -185,7 +185,8 @@ std::string zsh_describe(const std::vector<std::pair<std::string, std::string>>&
 }
 
 std::string_view group_summary(std::string_view group) {
-  return group == "audit" ? "The ledger: what was decided, done and seen" : "The configuration";
+  if (group == "audit") return "The ledger: what was decided, done and seen";
+  return group == "image" ? "Images and their versions" : "The configuration";
 }
 
 }  // namespace

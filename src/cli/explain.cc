@@ -108,7 +108,8 @@ std::string now_part(const json::object& answer, const Job& j, Time now) {
   std::string where =
       j.builder.empty() ? "" : fmt::format("Its builder {} {}", is_final(j.state) ? "was" : "is", printable(j.builder));
   if (!where.empty() && !j.image_digest.empty())
-    where += fmt::format(", made from {}", shorten(printable(j.image_digest), 24));
+    where += fmt::format(", made from {}{}{}{}", printable(j.image_version), j.image_version.empty() ? "" : " (",
+                         shorten(printable(j.image_digest), 24), j.image_version.empty() ? "" : ")");
   if (!where.empty()) where += ".\n";
   if (j.state == JobState::assigned) return "It has a builder and is about to start.\n" + where + cancel;
   if (j.state == JobState::running)

@@ -122,6 +122,21 @@ void Control::status(Done<Status> done) {
 void Control::explain(JobId id, Done<Explanation> done) {
   loop_->post([c = &loop_->core(), id, done = std::move(done)] { done(c->explain(id)); });
 }
+void Control::release(ReleaseRequest request, std::string who, Done<ImageVersion> done) {
+  loop_->post([c = &loop_->core(), request = std::move(request), who = std::move(who), done = std::move(done)] {
+    c->release(request, who, done);
+  });
+}
+void Control::images(Done<std::vector<ImageStatus>> done) {
+  loop_->post([c = &loop_->core(), done = std::move(done)] { done(c->images()); });
+}
+void Control::image(std::string name, Done<ImageStatus> done) {
+  loop_->post([c = &loop_->core(), name = std::move(name), done = std::move(done)] { done(c->image_status(name)); });
+}
+void Control::rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) {
+  loop_->post([c = &loop_->core(), name = std::move(name), to = std::move(to), who = std::move(who),
+               done = std::move(done)] { c->withdraw_after(name, to, who, done); });
+}
 void Control::ledger(std::uint64_t from_seq, std::size_t limit, std::string subject,
                      Done<std::vector<LedgerEntry>> done) {
   loop_->post([s = &loop_->store(), from_seq, limit, subject = std::move(subject), done = std::move(done)] {

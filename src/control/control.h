@@ -3,6 +3,7 @@
 // else talks to it through the methods below, which may be called from any thread, post a message and return at once.
 // Callbacks run on the control thread: they must be quick and must not block (the API posts them on to its own loop).
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,6 +45,21 @@ struct Explanation {
   int ahead_total = 0;
 };
 
+// A version to be: what was built, and how it shall be called.
+struct ReleaseRequest {
+  std::string image, reference;
+  std::optional<SemVer> number;  // the next one of `level` when not given
+  VersionLevel level = VersionLevel::patch;
+  std::string commit;
+  std::vector<std::string> approved_by;
+};
+
+struct ImageStatus {
+  std::string name, recipe;                     // recipe: empty where it has none
+  std::vector<ImageVersion> versions;           // the highest first
+  std::map<std::string, std::string> channels;  // "latest", "2", "2.4" → the version that each means now
+};
+
 // Everything control works with; all of it outlives control. Built in app/catalog.cc, or by a test.
 struct ControlParts {
   const Clock& clock;
@@ -83,6 +99,13 @@ class Control {
   void builders(bool gone_too, Done<std::vector<Builder>> done);
   void status(Done<Status> done);
   void explain(JobId id, Done<Explanation> done);
+  // Resolves the reference to its digest first, which may take as long as fetching the image does. The same again
+  // gives the version that there is; another digest under a number that is taken: conflict.
+  void release(ReleaseRequest request, std::string who, Done<ImageVersion> done);
+  void images(Done<std::vector<ImageStatus>> done);
+  void image(std::string name, Done<ImageStatus> done);
+  // Withdraws every version above `to` (when not given: above the one before the highest).
+  void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done);
   void ledger(std::uint64_t from_seq, std::size_t limit, std::string subject, Done<std::vector<LedgerEntry>> done);
   void verify_ledger(Done<LedgerCheck> done);
 

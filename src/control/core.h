@@ -38,6 +38,11 @@ class Core {
   Result<std::vector<Builder>> builders(bool gone_too);
   Status status();
   Result<Explanation> explain(JobId id);
+  void release(ReleaseRequest request, std::string who, Done<ImageVersion> done);
+  void withdraw_after(const std::string& image, std::optional<SemVer> to, const std::string& who,
+                      Done<ImageStatus> done);
+  Result<ImageStatus> image_status(const std::string& name) const;
+  std::vector<ImageStatus> images() const;
 
   void on_agent(const AgentEvent& event);
 
@@ -111,6 +116,10 @@ class Core {
   void mark_running(Job& job, Time at);
   void put_back(Job& job, const char* kind, const std::string& why);  // to the queue
 
+  // core_versions.cc: versions of images
+  Result<const ImageSpec*> known_image(const std::string& name) const;
+  Result<ImageVersion> resolved(const ReleaseRequest& request, const std::string& who, const std::string& digest);
+
   // core_recover.cc: after a start
   void ask_platform(const std::string& platform);
   void retry_lists();
@@ -127,6 +136,8 @@ class Core {
   Roster roster_;                          // the planner's view of all of these
   std::map<PoolName, PoolRuntime> pools_;
   std::map<std::string, PlatformRuntime> platforms_;
+  std::map<std::string, std::map<SemVer, ImageVersion>> versions_;  // by image
+  int releases_ = 0;                                                // being resolved
   std::map<JobId, std::vector<Done<Job>>> waiters_;
   std::map<JobId, Time> cancel_deadlines_;
   std::map<std::string, JobId> pending_keys_;  // idempotency keys of jobs that are not committed yet

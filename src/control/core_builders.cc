@@ -291,6 +291,7 @@ void Core::put_back(Job& j, const char* kind, const std::string& why) {
   j.waiting = {ReasonCode::submitted, "it waits for another builder: " + why, now(), {}};
   j.builder.clear();
   j.image_digest.clear();
+  j.image_version.clear();
   j.assigned_at = j.started_at = {};
   save(j);
 }

@@ -166,6 +166,7 @@ void Core::assign(Job& job, Builder& builder) {
   job.assigned_at = now();
   job.builder = builder.id;
   job.image_digest = builder.image_digest;
+  job.image_version = builder.image_version;
   builder.state = BuilderState::busy;
   builder.job = job.id;
   record("job.assigned", subject(job.id),

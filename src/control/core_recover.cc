@@ -28,6 +28,7 @@ Result<void> Core::recover() {
   std::sort(snapshot.builders.begin(), snapshot.builders.end(),
             [](const Builder& a, const Builder& b) { return builder_number(a.id) < builder_number(b.id); });
   for (auto& b : snapshot.builders) roster_.add(builders_.emplace(b.id, std::move(b)).first->second);
+  for (auto& v : snapshot.versions) versions_[v.image].emplace(v.number, std::move(v));
   record("daemon.started", "daemon",
          json::serialize(json::object{{"jobs", jobs_.size()}, {"builders", builders_.size()}}));
 

@@ -30,8 +30,9 @@ struct Builder {
   BuilderId id;
   PoolName pool;
   std::string platform;
-  std::string image;         // the reference as configured
-  std::string image_digest;  // what it resolved to: sha256:…
+  std::string image;          // the reference as configured
+  std::string image_digest;   // what it resolved to: sha256:…
+  std::string image_version;  // "general@2.4.1", where it is a released version
   BuilderState state = BuilderState::requested;
   JobId job = 0;      // 0: none yet. Set once, never changed: a builder runs at most one job, ever
   std::string cause;  // why it is stopping, gone or lost; one sentence

@@ -82,9 +82,10 @@ struct Job {
   JobId id = 0;
   JobSpec spec;
   JobState state = JobState::queued;
-  Reason waiting;            // meaningful while queued: why it is not running yet, and since when
-  BuilderId builder;         // the one it is assigned to; kept after the end
-  std::string image_digest;  // what that builder ran
+  Reason waiting;             // meaningful while queued: why it is not running yet, and since when
+  BuilderId builder;          // the one it is assigned to; kept after the end
+  std::string image_digest;   // what that builder ran
+  std::string image_version;  // "general@2.4.1", where it was a released version
   JobResult result;
   int attempt = 1;
   bool cancel_requested = false;

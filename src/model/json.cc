@@ -7,115 +7,18 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "model/json_reader.h"
 
 namespace mayfly {
 namespace json = boost::json;
+using Reader = JsonReader;
 namespace {
-
-void put_time(json::object& o, std::string_view key, Time t) {
-  if (t != Time{}) o[key] = to_micros(t);
-}
 
 json::array to_array(const std::vector<std::string>& v) {
   json::array a;
   for (const auto& s : v) a.emplace_back(s);
   return a;
 }
-
-// Reads members by type and remembers the first that is wrong.
-class Reader {
- public:
-  Reader(const json::object& o, std::string where) : object_(o), where_(std::move(where)) {}
-
-  std::string text(std::string_view key) {
-    auto* v = find(key);
-    if (!v) return {};
-    if (auto* s = v->if_string()) return {s->data(), s->size()};
-    wrong(key, "a string");
-    return {};
-  }
-  std::int64_t number(std::string_view key, std::int64_t missing = 0) {
-    auto* v = find(key);
-    if (!v) return missing;
-    if (auto* i = v->if_int64()) return *i;
-    if (auto* u = v->if_uint64(); u && *u <= INT64_MAX) return static_cast<std::int64_t>(*u);
-    wrong(key, "an integer");
-    return missing;
-  }
-  bool flag(std::string_view key) {
-    auto* v = find(key);
-    if (!v) return false;
-    if (auto* b = v->if_bool()) return *b;
-    wrong(key, "true or false");
-    return false;
-  }
-  Time time(std::string_view key) { return from_micros(number(key)); }
-  std::vector<std::string> texts(std::string_view key) {
-    std::vector<std::string> out;
-    auto* v = find(key);
-    if (!v) return out;
-    auto* a = v->if_array();
-    if (!a) return wrong(key, "an array of strings"), out;
-    for (const auto& e : *a) {
-      auto* s = e.if_string();
-      if (!s) return wrong(key, "an array of strings"), out;
-      out.emplace_back(s->data(), s->size());
-    }
-    return out;
-  }
-  std::map<std::string, std::string> map(std::string_view key) {
-    std::map<std::string, std::string> out;
-    auto* v = find(key);
-    if (!v) return out;
-    auto* o = v->if_object();
-    if (!o) return wrong(key, "an object of strings"), out;
-    for (const auto& [k, e] : *o) {
-      auto* s = e.if_string();
-      if (!s) return wrong(key, "an object of strings"), out;
-      out.emplace(std::string(k), std::string(s->data(), s->size()));
-    }
-    return out;
-  }
-  const json::object* object(std::string_view key) {
-    auto* v = find(key);
-    if (!v) return nullptr;
-    if (auto* o = v->if_object()) return o;
-    wrong(key, "an object");
-    return nullptr;
-  }
-  template <class E>
-  E name(std::string_view key, std::optional<E> (*from)(std::string_view), E missing) {
-    if (!find(key)) return missing;
-    if (auto e = from(text(key))) return *e;
-    wrong(key, "a known name");
-    return missing;
-  }
-  void wrong(std::string_view key, std::string_view expected) {
-    if (!problem_) problem_ = Error{ErrorCode::invalid, fmt::format("'{}' is not {}", key, expected), where_, {}};
-  }
-  void refuse_unknown(const std::vector<std::string>& known) {
-    for (const auto& [k, v] : object_) {
-      std::string key(k);
-      if (problem_ || std::find(known.begin(), known.end(), key) != known.end()) continue;
-      auto near = nearest(key, known);
-      problem_ = Error{ErrorCode::invalid, fmt::format("unknown member '{}'", key), where_,
-                       near ? fmt::format("Did you mean '{}'?", *near) : fmt::format("Known: {}.", join(known, ", "))};
-    }
-  }
-  Result<void> check() const {
-    if (problem_) return Unexpected(*problem_);
-    return {};
-  }
-
- private:
-  const json::value* find(std::string_view key) {
-    auto* v = object_.if_contains(key);
-    return v && v->is_null() ? nullptr : v;
-  }
-  const json::object& object_;
-  std::string where_;
-  std::optional<Error> problem_;
-};
 
 Result<JobSpec> read_spec(const json::object& o, bool strict) {
   Reader r(o, "job");
@@ -179,6 +82,7 @@ json::object to_json(const Job& j) {
   if (j.state == JobState::queued) o["waiting"] = to_json(j.waiting);
   if (!j.builder.empty()) o["builder"] = j.builder;
   if (!j.image_digest.empty()) o["image_digest"] = j.image_digest;
+  if (!j.image_version.empty()) o["image_version"] = j.image_version;
   if (j.cancel_requested) o["cancel_requested"] = true;
   if (!j.idempotency_key.empty()) o["idempotency_key"] = j.idempotency_key;
   put_time(o, "queued_at", j.queued_at);
@@ -204,6 +108,7 @@ json::object to_json(const Builder& b) {
                  {"image_digest", b.image_digest},
                  {"state", to_string(b.state)},
                  {"warm", b.warm}};
+  if (!b.image_version.empty()) o["image_version"] = b.image_version;
   if (b.job != 0) o["job"] = b.job;
   if (!b.cause.empty()) o["cause"] = b.cause;
   put_time(o, "requested_at", b.requested_at);
@@ -238,6 +143,7 @@ Result<Job> job_from_json(const json::object& o) {
   }
   j.builder = r.text("builder");
   j.image_digest = r.text("image_digest");
+  j.image_version = r.text("image_version");
   j.cancel_requested = r.flag("cancel_requested");
   j.idempotency_key = r.text("idempotency_key");
   j.ci = r.text("ci");
@@ -268,6 +174,7 @@ Result<Builder> builder_from_json(const json::object& o) {
   b.platform = r.text("platform");
   b.image = r.text("image");
   b.image_digest = r.text("image_digest");
+  b.image_version = r.text("image_version");
   b.state = r.name("state", builder_state_from, BuilderState::requested);
   b.warm = r.flag("warm");
   b.job = static_cast<JobId>(r.number("job"));

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "model/job.h"
+#include "model/rollout.h"
 
 namespace mayfly {
 
@@ -35,25 +36,26 @@ struct Limits {
 
 // From each of its times on, until another entry's time: these values instead of the pool's own.
 struct ScheduleEntry {
-  std::string cron;                 // five fields (plan/cron.h)
+  std::string cron;  // five fields (plan/cron.h)
   std::string timezone = "UTC";
   std::optional<int> warm, min, max;
-  bool refresh = false;             // at its times idle builders are replaced; busy ones are left to finish
+  bool refresh = false;  // at its times idle builders are replaced; busy ones are left to finish
 
   bool operator==(const ScheduleEntry&) const = default;
 };
 
 struct PoolSpec {
   PoolName name;
-  std::string image;  // a name from images:, or any reference skopeo knows
+  std::string image;  // a name from images:, perhaps with what it follows ("general@^2"), or any reference skopeo knows
   std::string ci = "builtin";
   std::string platform = "local";
-  int warm = 0;                                       // ready ahead of jobs
-  int min = 0;                                        // that exist at least, busy ones counted
+  int warm = 0;  // ready ahead of jobs
+  int min = 0;   // that exist at least, busy ones counted
   int max = 10;
   Limits limits;
   Network network = Network::egress;
   std::vector<std::string> secrets;  // names that jobs of this pool may ask for
+  RolloutRules rollout;              // of an image with versions
   double price = 0;                  // of one builder for one hour, in any currency; only `mayfly simulate` asks
 
   std::vector<ScheduleEntry> schedule;
@@ -63,10 +65,18 @@ struct PoolSpec {
 
 struct ImageSpec {
   std::string name;
-  std::string recipe;                       // absolute path of the folder with the Dockerfile
+  std::string recipe;  // absolute path of the folder with the Dockerfile; empty: released versions only
   std::map<std::string, std::string> args;  // build arguments (ARG in the Dockerfile)
   bool operator==(const ImageSpec&) const = default;
 };
+
+// The image whose versions the pool follows; null where it does not: it names a reference, or a recipe as it is.
+inline const ImageSpec* versioned_image(const PoolSpec& pool, const std::map<std::string, ImageSpec>& images) {
+  auto [name, range] = split_image(pool.image);
+  auto found = images.find(std::string(name));
+  if (found == images.end() || (range.empty() && !found->second.recipe.empty())) return nullptr;
+  return &found->second;
+}
 
 struct SecretSpec {
   std::string name;

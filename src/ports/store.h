@@ -10,6 +10,8 @@
 #include "model/builder.h"
 #include "model/job.h"
 #include "model/ledger.h"
+#include "model/rollout.h"
+#include "model/version.h"
 
 namespace mayfly {
 
@@ -27,7 +29,11 @@ struct Batch {
   // ended and never had a job. A job that has not ended: conflict, and nothing of the batch is done. The ledger keeps
   // its entries.
   std::vector<JobId> forget = {};
-  bool empty() const { return jobs.empty() && builders.empty() && ledger.empty() && forget.empty(); }
+  std::vector<ImageVersion> versions = {};  // inserted or replaced by image and number
+  std::vector<PoolVersions> pools = {};     // inserted or replaced by pool
+  bool empty() const {
+    return jobs.empty() && builders.empty() && ledger.empty() && forget.empty() && versions.empty() && pools.empty();
+  }
 };
 
 // What a starting daemon needs.
@@ -35,13 +41,16 @@ struct StoreSnapshot {
   std::vector<Job> jobs = {};          // not ended, by id
   std::vector<Builder> builders = {};  // not gone and not lost
   JobId next_job = 1;
-  std::uint64_t next_builder = 1;  // one above the greatest number ever used in a builder id
+  std::uint64_t next_builder = 1;           // one above the greatest number ever used in a builder id
+  std::vector<ImageVersion> versions = {};  // all, by image, and within it from the lowest to the highest
+  std::vector<PoolVersions> pools = {};     // all, by pool
 };
 
 struct JobFilter {
   std::optional<JobState> state = {};
   std::optional<bool> ended = {};  // true: final states only; false: the others only
   std::string pool = {};           // empty: all
+  std::string image_version = {};  // "general@2.4.1"; empty: all
   JobId before = 0;                // only ids below; 0: all. Page with the last id of the page before
   std::size_t limit = 100;         // newest first
 };

@@ -243,6 +243,56 @@ TEST_P(StoreContract, ChainsTheLedgerAndReadsItBySubject) {
   EXPECT_EQ(check.head, all[2].hash);
 }
 
+TEST_P(StoreContract, KeepsVersionsInTheirOrderAndReplacesThem) {
+  auto v = [](const char* image, const char* number) {
+    ImageVersion out;
+    out.image = image;
+    out.number = SemVer::parse(number).value();
+    out.digest = std::string("sha256:") + number;
+    out.approved_by = {"ann", "bob"};
+    return out;
+  };
+  commit({.versions = {v("general", "1.10.0"), v("general", "1.9.0"), v("android", "3.0.0")}});
+  auto withdrawn = v("general", "1.9.0");
+  withdrawn.state = VersionState::withdrawn;
+  withdrawn.withdrawn_why = "line\nline \xff";
+  commit({.versions = {withdrawn}});
+  reopen();
+  auto s = load();
+  ASSERT_EQ(s.versions.size(), 3U);
+  EXPECT_EQ(s.versions[0], v("android", "3.0.0"));
+  EXPECT_EQ(s.versions[1], withdrawn);
+  EXPECT_EQ(s.versions[2], v("general", "1.10.0")) << "by number, not by text";
+}
+
+TEST_P(StoreContract, KeepsWherePoolsStandAndUndoesItWithItsBatch) {
+  PoolVersions p{.pool = "p", .image = "general", .current = SemVer{1, 0, 0}, .rollout = Rollout(), .refused = {}};
+  p.rollout->to = SemVer{1, 0, 1};
+  p.rollout->new_tally = {.launched = 4, .jobs = 3, .failed = 2, .failed_starts = 1};
+  p.refused = {SemVer{0, 9, 0}};
+  commit({.jobs = {make_job(1, JobState::running)}, .pools = {p}});
+  auto moved = p;
+  moved.current = SemVer{1, 0, 1};
+  EXPECT_FALSE(store().commit({.forget = {1}, .versions = {ImageVersion()}, .pools = {moved}}));
+  reopen();
+  ASSERT_EQ(load().pools, std::vector<PoolVersions>{p});
+  EXPECT_TRUE(load().versions.empty());
+  commit({.pools = {moved}});
+  EXPECT_EQ(load().pools, std::vector<PoolVersions>{moved});
+}
+
+TEST_P(StoreContract, FindsJobsByTheVersionThatTheyRanOn) {
+  auto one = make_job(1, JobState::failed), two = make_job(2, JobState::failed), three = make_job(3);
+  one.image_version = "general@2.4.1";
+  two.image_version = "general@2.4.0";
+  commit({.jobs = {one, two, three}});
+  EXPECT_EQ(job_ids({.image_version = "general@2.4.1"}), std::vector<JobId>{1});
+  EXPECT_EQ(job_ids({.state = JobState::succeeded, .image_version = "general@2.4.1"}), std::vector<JobId>{});
+  EXPECT_EQ((*store().job(1))->image_version, "general@2.4.1");
+  commit({.jobs = {make_job(1)}});  // put back into the queue: it has run on none
+  EXPECT_EQ(job_ids({.image_version = "general@2.4.1"}), std::vector<JobId>{});
+}
+
 TEST_P(StoreContract, AnEmptyBatchIsNothing) {
   commit({});
   EXPECT_EQ(verified(), 0U);

@@ -9,7 +9,8 @@ namespace {
 
 bool fits(const Job& job, const JobFilter& f) {
   return (!f.state || job.state == *f.state) && (!f.ended || is_final(job.state) == *f.ended) &&
-         (f.pool.empty() || job.spec.pool == f.pool);
+         (f.pool.empty() || job.spec.pool == f.pool) &&
+         (f.image_version.empty() || job.image_version == f.image_version);
 }
 
 }  // namespace
@@ -78,17 +79,22 @@ Result<void> MemoryStore::commit(const Batch& batch) {
     ledger_.push_back(std::move(e));
   }
   for (JobId id : batch.forget) forget(id);
+  for (const auto& v : batch.versions) versions_.insert_or_assign({v.image, v.number}, v);
+  for (const auto& p : batch.pools) pools_.insert_or_assign(p.pool, p);
   ++commits_;
   return {};
 }
 
 Result<StoreSnapshot> MemoryStore::load() {
   std::scoped_lock lock(mutex_);
-  StoreSnapshot s{.jobs = {}, .builders = {}, .next_job = next_job_, .next_builder = next_builder_};
+  StoreSnapshot s{
+      .jobs = {}, .builders = {}, .next_job = next_job_, .next_builder = next_builder_, .versions = {}, .pools = {}};
   for (const auto& [id, job] : jobs_)
     if (!is_final(job.state)) s.jobs.push_back(job);
   for (const auto& [key, builder] : builders_)
     if (!is_final(builder.state)) s.builders.push_back(builder);
+  for (const auto& [key, version] : versions_) s.versions.push_back(version);
+  for (const auto& [name, pool] : pools_) s.pools.push_back(pool);
   return s;
 }
 

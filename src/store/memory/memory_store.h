@@ -39,6 +39,8 @@ class MemoryStore final : public Store {
   std::map<std::string, JobId> keys_;
   std::map<BuilderKey, Builder> builders_;
   std::vector<LedgerEntry> ledger_;
+  std::map<std::pair<std::string, SemVer>, ImageVersion> versions_;
+  std::map<PoolName, PoolVersions> pools_;
   JobId next_job_ = 1;
   std::uint64_t next_builder_ = 1;
   std::optional<Error> failure_;

@@ -68,7 +68,23 @@ CREATE TABLE meta (
 INSERT INTO meta VALUES (1, 1, 1, 0, zeroblob(32));
 )sql";
 
-constexpr std::array<Migration, 1> all{{{1, "first", first}}};
+// versions and pool_versions keep their whole value in `body` too. A version's order is for the program to know.
+constexpr const char* versions = R"sql(
+CREATE TABLE versions (
+  image TEXT NOT NULL,
+  number TEXT NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (image, number)
+) WITHOUT ROWID;
+CREATE TABLE pool_versions (
+  pool TEXT NOT NULL PRIMARY KEY,
+  body TEXT NOT NULL
+) WITHOUT ROWID;
+ALTER TABLE jobs ADD COLUMN image_version TEXT;  -- NULL: none
+CREATE INDEX jobs_by_version ON jobs (image_version) WHERE image_version IS NOT NULL;
+)sql";
+
+constexpr std::array<Migration, 2> all{{{1, "first", first}, {2, "versions of images", versions}}};
 
 Result<void> apply(sqlite::Database& database, const Migration& step) {
   MAYFLY_ASSIGN(auto transaction, sqlite::Transaction::begin(database));

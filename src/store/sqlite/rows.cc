@@ -38,6 +38,16 @@ Result<Builder> builder_from_body(const std::string& body) {
   return builder_from_json(object);
 }
 
+Result<ImageVersion> version_from_body(const std::string& body) {
+  MAYFLY_ASSIGN(auto object, parse(body, "version"));
+  return image_version_from_json(object);
+}
+
+Result<PoolVersions> pool_from_body(const std::string& body) {
+  MAYFLY_ASSIGN(auto object, parse(body, "rollout"));
+  return pool_versions_from_json(object);
+}
+
 std::string hash_bytes(const std::string& hex) {
   std::string bytes;
   for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {

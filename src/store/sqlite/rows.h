@@ -8,6 +8,8 @@
 #include "model/builder.h"
 #include "model/job.h"
 #include "model/ledger.h"
+#include "model/rollout.h"
+#include "model/version.h"
 #include "os/sqlite.h"
 
 namespace mayfly {
@@ -18,6 +20,8 @@ std::string job_body(const Job& job);
 std::string builder_body(const Builder& builder);
 Result<Job> job_from_body(const std::string& body);
 Result<Builder> builder_from_body(const std::string& body);
+Result<ImageVersion> version_from_body(const std::string& body);
+Result<PoolVersions> pool_from_body(const std::string& body);
 
 std::string hash_bytes(const std::string& hex);  // 64 hex digits → 32 bytes
 

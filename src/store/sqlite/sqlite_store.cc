@@ -5,7 +5,10 @@
 
 #include <fmt/format.h>
 
+#include <boost/json.hpp>
+
 #include "base/text.h"
+#include "model/json.h"
 #include "store/sqlite/migrations.h"
 #include "store/sqlite/rows.h"
 
@@ -68,21 +71,24 @@ Result<void> SqliteStore::write(const Batch& batch, Meta& meta) {
   }
   for (const auto& draft : batch.ledger) MAYFLY_TRY(append(draft, meta));
   for (JobId id : batch.forget) MAYFLY_TRY(forget(id));
+  for (const auto& version : batch.versions) MAYFLY_TRY(put(version));
+  for (const auto& pool : batch.pools) MAYFLY_TRY(put(pool));
   MAYFLY_TRY(put(meta));
   return transaction.commit();
 }
 
 Result<void> SqliteStore::put(const Job& job, Meta& meta) {
-  MAYFLY_ASSIGN(
-      auto q, database_->prepare(
-                  "INSERT INTO jobs (id, pool, state, submitter, priority, queued_at, ended_at, idempotency_key, body) "
-                  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET pool = ?2, state = ?3, "
-                  "submitter = ?4, "
-                  "priority = ?5, queued_at = ?6, ended_at = ?7, idempotency_key = ?8, body = ?9"));
+  MAYFLY_ASSIGN(auto q,
+                database_->prepare(
+                    "INSERT INTO jobs (id, pool, state, submitter, priority, queued_at, ended_at, idempotency_key, "
+                    "image_version, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO UPDATE "
+                    "SET pool = ?2, state = ?3, submitter = ?4, priority = ?5, queued_at = ?6, ended_at = ?7, "
+                    "idempotency_key = ?8, image_version = ?9, body = ?10"));
   q.integer(signed_id(job.id)).text(job.spec.pool).text(to_string(job.state)).text(job.spec.submitter);
   q.integer(job.spec.priority).integer(to_micros(job.queued_at));
   is_final(job.state) ? q.integer(to_micros(job.ended_at)) : q.null();
   job.idempotency_key.empty() ? q.null() : q.text(job.idempotency_key);
+  job.image_version.empty() ? q.null() : q.text(job.image_version);
   auto done = q.text(job_body(job)).run();
   if (!done && done.error().code == ErrorCode::conflict)
     return fail(ErrorCode::conflict, fmt::format("another job has the idempotency key '{}'", job.idempotency_key),
@@ -104,6 +110,16 @@ Result<void> SqliteStore::put(const Builder& b, Meta& meta) {
   MAYFLY_TRY(q.text(builder_body(b)).run());
   meta.next_builder = std::max(meta.next_builder, number + 1);
   return {};
+}
+
+Result<void> SqliteStore::put(const ImageVersion& v) {
+  MAYFLY_ASSIGN(auto q, database_->prepare("INSERT OR REPLACE INTO versions (image, number, body) VALUES (?, ?, ?)"));
+  return q.text(v.image).text(v.number.text()).text(boost::json::serialize(to_json(v))).run();
+}
+
+Result<void> SqliteStore::put(const PoolVersions& p) {
+  MAYFLY_ASSIGN(auto q, database_->prepare("INSERT OR REPLACE INTO pool_versions (pool, body) VALUES (?, ?)"));
+  return q.text(p.pool).text(boost::json::serialize(to_json(p))).run();
 }
 
 Result<void> SqliteStore::append(const LedgerDraft& draft, Meta& meta) {

@@ -44,6 +44,8 @@ class SqliteStore final : public Store {
   Result<void> write(const Batch& batch, Meta& meta);
   Result<void> put(const Job& job, Meta& meta);
   Result<void> put(const Builder& builder, Meta& meta);
+  Result<void> put(const ImageVersion& version);
+  Result<void> put(const PoolVersions& pool);
   Result<void> append(const LedgerDraft& draft, Meta& meta);
   Result<void> forget(JobId id);
   Result<void> put(const Meta& meta);

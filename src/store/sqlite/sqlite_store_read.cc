@@ -30,12 +30,25 @@ Result<std::vector<Builder>> all_builders(sqlite::Statement& q) {
   }
 }
 
+template <class T>
+Result<std::vector<T>> all_of(sqlite::Database& database, const char* sql, Result<T> (*from)(const std::string&)) {
+  MAYFLY_ASSIGN(auto q, database.prepare(sql));
+  std::vector<T> out;
+  for (;;) {
+    MAYFLY_ASSIGN(bool row, q.step());
+    if (!row) return out;
+    MAYFLY_ASSIGN(auto value, from(q.text_at(0)));
+    out.push_back(std::move(value));
+  }
+}
+
 // Few jobs have not ended and most have: the first question goes by the index, the second along the ids.
 std::string jobs_query(const JobFilter& f) {
   std::string sql = "SELECT body FROM jobs WHERE id < ?";
   if (f.ended) sql += *f.ended ? " AND ended_at IS NOT NULL" : " AND state IN ('queued', 'assigned', 'running')";
   if (f.state) sql += " AND state = ?";
   if (!f.pool.empty()) sql += " AND pool = ?";
+  if (!f.image_version.empty()) sql += " AND image_version = ?";
   return sql + " ORDER BY id DESC LIMIT ?";
 }
 
@@ -51,6 +64,10 @@ Result<StoreSnapshot> SqliteStore::load() {
                 database_->prepare("SELECT body FROM builders WHERE over_at IS NULL ORDER BY number, id"));
   MAYFLY_ASSIGN(snapshot.builders, all_builders(builders));
   MAYFLY_ASSIGN(auto meta, read_meta(*database_));
+  MAYFLY_ASSIGN(snapshot.versions, all_of(*database_, "SELECT body FROM versions", version_from_body));
+  std::sort(snapshot.versions.begin(), snapshot.versions.end(),
+            [](const auto& a, const auto& b) { return a.image != b.image ? a.image < b.image : a.number < b.number; });
+  MAYFLY_ASSIGN(snapshot.pools, all_of(*database_, "SELECT body FROM pool_versions ORDER BY pool", pool_from_body));
   snapshot.next_job = meta.next_job;
   snapshot.next_builder = meta.next_builder;
   return snapshot;
@@ -76,6 +93,7 @@ Result<std::vector<Job>> SqliteStore::jobs(const JobFilter& filter) {
   q.integer(filter.before == 0 ? INT64_MAX : clamped(filter.before));
   if (filter.state) q.text(to_string(*filter.state));
   if (!filter.pool.empty()) q.text(filter.pool);
+  if (!filter.image_version.empty()) q.text(filter.image_version);
   return all_jobs(q.integer(clamped(filter.limit)));
 }
 

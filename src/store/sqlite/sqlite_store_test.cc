@@ -122,6 +122,7 @@ TEST(Rows, ABuilderComesBackAsItWasWritten) {
               .platform = any_text(),
               .image = any_text(),
               .image_digest = any_text(),
+              .image_version = any_text(),
               .state = any_of<BuilderState>(7),
               .job = *rc::gen::inRange<JobId>(0, 1ULL << 62),
               .cause = any_text(),
@@ -132,10 +133,11 @@ TEST(Rows, ABuilderComesBackAsItWasWritten) {
               .gone_at = any_time()};
     auto back = builder_from_body(builder_body(b));
     RC_ASSERT(back.has_value());
-    RC_ASSERT(std::tie(b.id, b.pool, b.platform, b.image, b.image_digest, b.state, b.job, b.cause, b.warm,
-                       b.requested_at, b.ready_at, b.stopping_at, b.gone_at) ==
-              std::tie(back->id, back->pool, back->platform, back->image, back->image_digest, back->state, back->job,
-                       back->cause, back->warm, back->requested_at, back->ready_at, back->stopping_at, back->gone_at));
+    RC_ASSERT(std::tie(b.id, b.pool, b.platform, b.image, b.image_digest, b.image_version, b.state, b.job, b.cause,
+                       b.warm, b.requested_at, b.ready_at, b.stopping_at,
+                       b.gone_at) == std::tie(back->id, back->pool, back->platform, back->image, back->image_digest,
+                                              back->image_version, back->state, back->job, back->cause, back->warm,
+                                              back->requested_at, back->ready_at, back->stopping_at, back->gone_at));
   }));
 }
 

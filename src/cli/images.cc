@@ -1,0 +1,148 @@
+// image list, release, rollback.
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/connection.h"
+#include "cli/read.h"
+#include "model/json.h"
+
+namespace mayfly {
+namespace {
+
+namespace json = boost::json;
+
+// Fetching a large image is the slowest part of releasing it.
+constexpr auto release_patience = std::chrono::minutes(60);
+
+Result<Api> api_of(Call& call) {
+  MAYFLY_ASSIGN(auto address, find_daemon(call.line.connection, call.environment));
+  return Api(std::move(address));
+}
+
+std::string channels_of(const json::object& image, const std::string& version) {
+  std::string out;
+  auto* channels = image.if_contains("channels");
+  if (!channels || !channels->is_object()) return out;
+  for (const auto& [name, v] : channels->get_object())
+    if (v.is_string() && std::string_view(v.get_string()) == version)
+      out += (out.empty() ? "" : ", ") + std::string(name);
+  return out;
+}
+
+Result<void> add_versions(Table& table, const json::object& image, Time now) {
+  for (const auto* o : read_objects(image, "versions")) {
+    MAYFLY_ASSIGN(auto v, image_version_from_json(*o));
+    bool withdrawn = v.state == VersionState::withdrawn;
+    table.add({v.image, v.number.text(), channels_of(image, v.number.text()), v.digest.substr(0, 19),
+               v.released_at == Time{} ? "" : age(now - v.released_at), v.released_by, join(v.approved_by, ", "),
+               withdrawn ? "withdrawn: " + v.withdrawn_why : v.reference},
+              1, withdrawn ? Output::Colour::quiet : Output::Colour::plain);
+  }
+  return {};
+}
+
+int show_images(Call& call, const std::vector<const json::object*>& images) {
+  Table table({"IMAGE", "VERSION", "CHANNELS", "DIGEST", "RELEASED", "BY", "APPROVED", "WHAT"});
+  std::string without;
+  for (const auto* image : images) {
+    if (read_objects(*image, "versions").empty()) without += " " + printable(read_text(*image, "name"));
+    if (auto added = add_versions(table, *image, SystemClock().now()); !added) return call.failed(added.error());
+  }
+  if (images.empty()) call.output.err("There are no images. The daemon's configuration names them.\n");
+  if (!without.empty()) call.output.err(fmt::format("Without a released version:{}.\n", without));
+  if (!images.empty()) call.output.out(table.text(call.output));
+  return 0;
+}
+
+int command_image_list(Call& call) {
+  auto api = api_of(call);
+  if (!api) return call.usage(api.error());
+  bool one = !call.line.operands.empty();
+  auto answer = api->get(one ? "/v1/images/" + url_encode(call.line.operands[0]) : "/v1/images");
+  if (!answer) return call.failed(answer.error());
+  if (call.has("json")) return call.output.out(json::serialize(*answer) + "\n"), 0;
+  return show_images(call, one ? std::vector<const json::object*>{&*answer} : read_objects(*answer, "images"));
+}
+
+int command_image_release(Call& call) {
+  json::object body{{"reference", call.value("reference")}};
+  for (const char* key : {"version", "level", "commit"})
+    if (call.has(key)) body[key] = call.value(key);
+  if (call.value("reference").empty())
+    return call.usage(
+        {ErrorCode::invalid, "it is not said what was built", "--reference", "Give an image's reference."});
+  auto api = api_of(call);
+  if (!api) return call.usage(api.error());
+  HttpRequest request{.method = "POST",
+                      .path = fmt::format("/v1/images/{}/versions", url_encode(call.line.operands[0])),
+                      .body = json::serialize(body)};
+  request.timeout = release_patience;
+  call.output.progress("the image is being looked at");
+  auto answer = api->send(request);
+  call.output.progress("");
+  if (!answer) return call.failed(answer.error());
+  auto object = parse_json_object(answer->body);
+  auto v = object ? image_version_from_json(*object) : Unexpected(object.error());
+  if (!v) return call.failed(v.error());
+  if (call.has("json")) return call.output.out(answer->body + "\n"), 0;
+  call.output.out(fmt::format("{} {} is {}\n", printable(v->image), v->number.text(), printable(v->digest)));
+  return 0;
+}
+
+int command_image_rollback(Call& call) {
+  auto api = api_of(call);
+  if (!api) return call.usage(api.error());
+  auto path = fmt::format("/v1/images/{}/rollback", url_encode(call.line.operands[0]));
+  if (call.line.operands.size() > 1) path += "?to=" + url_encode(call.line.operands[1]);
+  auto answer = api->post(path);
+  if (!answer) return call.failed(answer.error());
+  if (call.has("json")) return call.output.out(json::serialize(*answer) + "\n"), 0;
+  return show_images(call, {&*answer});
+}
+
+}  // namespace
+
+std::vector<Command> image_commands() {
+  const Option json_option{"json", 0, {}, "Print JSON, for scripts"};
+  std::vector<Command> out;
+  out.push_back({.name = "image list",
+                 .operands = "[NAME]",
+                 .most = 1,
+                 .summary = "List images and their versions, the highest first",
+                 .options = {json_option},
+                 .examples = {"mayfly image list", "mayfly image list general --json"},
+                 .run = command_image_list});
+  out.push_back(
+      {.name = "image release",
+       .operands = "NAME",
+       .least = 1,
+       .most = 1,
+       .summary = "Release what was built as a version of an image",
+       .description =
+           "The reference is resolved to a digest first, and the version is that digest for ever. Pools that "
+           "follow the image then move to it by themselves.",
+       .options = {{"reference", 'r', "REF", "What was built (docker://…, oci:DIR, docker-archive:FILE, a local name)"},
+                   {"version", 'v', "VERSION", "Its version, such as 2.4.1 (default: the next one)"},
+                   {"level", 0, "LEVEL", "What the next one raises: patch (the default), minor or major"},
+                   {"commit", 0, "COMMIT", "The commit that its recipe was built from"},
+                   json_option},
+       .examples = {"mayfly image release general --reference localhost/general:17",
+                    "mayfly image release general --reference docker://registry.example/general:17 --level minor"},
+       .run = command_image_release});
+  out.push_back({.name = "image rollback",
+                 .operands = "NAME [VERSION]",
+                 .least = 1,
+                 .most = 2,
+                 .summary = "Return to an earlier version of an image (default: the one before the highest)",
+                 .description = "The versions above it are withdrawn: pools that follow a range move back by "
+                                "themselves, within seconds; running jobs are left to finish.",
+                 .options = {json_option},
+                 .examples = {"mayfly image rollback general", "mayfly image rollback general 2.4.0"},
+                 .run = command_image_rollback});
+  return out;
+}
+
+}  // namespace mayfly

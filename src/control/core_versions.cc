@@ -1,0 +1,154 @@
+// Versions of images: released, listed, withdrawn.
+#include <algorithm>
+
+#include <boost/json.hpp>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "control/core.h"
+
+namespace mayfly {
+namespace json = boost::json;
+namespace {
+
+constexpr int max_releases = 16;              // being resolved at once: each may hold a platform's worker for long
+constexpr std::size_t max_versions = 10'000;  // of one image
+
+std::string subject(const std::string& image) { return "image/" + image; }
+
+// The moving names of an image's versions: latest, 2, 2.4.
+std::map<std::string, std::string> channels_of(const std::map<SemVer, ImageVersion>& versions) {
+  std::map<std::string, std::string> out;
+  for (const auto& [number, v] : versions) {  // from the lowest: the last one to claim a name keeps it
+    if (v.state != VersionState::released || !number.pre.empty()) continue;
+    for (auto name :
+         {std::string("latest"), fmt::format("{}", number.major), fmt::format("{}.{}", number.major, number.minor)})
+      out[name] = number.text();
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<const ImageSpec*> Core::known_image(const std::string& name) const {
+  auto found = parts_.config.images.find(name);
+  if (found != parts_.config.images.end()) return &found->second;
+  std::vector<std::string> names;
+  for (const auto& [n, spec] : parts_.config.images) names.push_back(n);
+  auto near = nearest(name, names);
+  return fail(ErrorCode::not_found, fmt::format("there is no image '{}' in the configuration", name), "image",
+              near ? fmt::format("Did you mean '{}'?", *near) : fmt::format("Add '{}: {{}}' under 'images:'.", name));
+}
+
+// The reference is resolved before anything is promised: a version without its digest would be no version.
+void Core::release(ReleaseRequest request, std::string who, Done<ImageVersion> done) {
+  if (auto known = known_image(request.image); !known) return done(Unexpected(known.error()));
+  if (request.reference.empty())
+    return done(fail(ErrorCode::invalid, "a version needs the reference of what was built", "image",
+                     "Give one that the platform can prepare, such as docker://HOST/NAME:TAG."));
+  if (releases_ >= max_releases)
+    return done(fail(ErrorCode::exhausted, fmt::format("{} releases are being resolved already", releases_), "image",
+                     "Try again when they are done."));
+  std::string platform = platforms_.begin()->first;
+  for (const auto& [name, pool] : parts_.config.pools)
+    if (split_image(pool.image).first == request.image) platform = pool.platform;
+  ++releases_;
+  effect("release.resolve", [this, platform, request = std::move(request), who = std::move(who), done] {
+    executor_.prepare(platform, request.reference, nullptr, [this, request, who, done](Result<PlatformImage> image) {
+      --releases_;
+      auto version = image ? resolved(request, who, image->digest) : Unexpected(image.error());
+      effect("release.reply", [version, done] { done(version); });
+    });
+  });
+}
+
+Result<ImageVersion> Core::resolved(const ReleaseRequest& request, const std::string& who, const std::string& digest) {
+  MAYFLY_TRY(known_image(request.image));
+  auto& versions = versions_[request.image];
+  std::optional<SemVer> last;
+  for (const auto& [number, v] : versions) {
+    if (number.pre.empty() || !last) last = number;
+    // Said twice, after a broken line perhaps: it is the same release.
+    bool same = request.number ? number == *request.number : v.state == VersionState::released;
+    if (same && v.digest == digest && v.state == VersionState::released) return v;
+    if (request.number && number == *request.number && v.digest != digest)
+      return fail(ErrorCode::conflict,
+                  fmt::format("version {} of '{}' is {} already, and this is {}", number.text(), request.image,
+                              v.digest, digest),
+                  "image", "Give it another version.");
+  }
+  if (versions.size() >= max_versions)
+    return fail(ErrorCode::exhausted, fmt::format("image '{}' has {} versions", request.image, versions.size()),
+                "image");
+  ImageVersion v;  // also of one that was withdrawn and is released once more
+  v.image = request.image;
+  v.number = request.number.value_or(next_version(last, request.level));
+  v.digest = digest;
+  v.reference = request.reference;
+  v.commit = request.commit;
+  v.released_by = who;
+  v.approved_by = request.approved_by;
+  v.released_at = now();
+  record("image.released", subject(v.image),
+         json::serialize(json::object{{"version", v.number.text()},
+                                      {"digest", v.digest},
+                                      {"reference", v.reference},
+                                      {"commit", v.commit},
+                                      {"by", who},
+                                      {"approved_by", json::value_from(v.approved_by)}}));
+  parts_.log.info("image {}: version {} is released ({})", v.image, v.number.text(), v.digest.substr(0, 19));
+  batch_.versions.push_back(v);
+  versions[v.number] = v;
+  return v;
+}
+
+// Back to an earlier version: those above it are withdrawn, and whoever follows a range moves back by itself.
+void Core::withdraw_after(const std::string& image, std::optional<SemVer> to, const std::string& who,
+                          Done<ImageStatus> done) {
+  if (auto known = known_image(image); !known) return done(Unexpected(known.error()));
+  auto& versions = versions_[image];
+  std::vector<SemVer> released;
+  for (const auto& [number, v] : versions)
+    if (v.state == VersionState::released) released.push_back(number);
+  if (!to && released.size() < 2)
+    return done(fail(ErrorCode::conflict, fmt::format("image '{}' has no version before this one", image), "image"));
+  if (!to) to = released[released.size() - 2];
+  if (std::find(released.begin(), released.end(), *to) == released.end())
+    return done(fail(ErrorCode::not_found, fmt::format("image '{}' has no released version {}", image, to->text()),
+                     "image", fmt::format("`mayfly image list {}` shows them.", image)));
+  json::array gone;
+  for (const auto& number : released) {
+    if (number <= *to) continue;
+    auto& v = versions.at(number);
+    v.state = VersionState::withdrawn;
+    v.withdrawn_at = now();
+    v.withdrawn_why = fmt::format("{} went back to {}", who, to->text());
+    batch_.versions.push_back(v);
+    gone.emplace_back(number.text());
+  }
+  record("image.rolled-back", subject(image),
+         json::serialize(json::object{{"to", to->text()}, {"withdrawn", gone}, {"by", who}}));
+  effect("image.reply", [this, image, done] { done(image_status(image)); });
+}
+
+Result<ImageStatus> Core::image_status(const std::string& name) const {
+  MAYFLY_ASSIGN(const ImageSpec* spec, known_image(name));
+  ImageStatus out;
+  out.name = name;
+  out.recipe = spec->recipe;
+  if (auto found = versions_.find(name); found != versions_.end()) {
+    for (const auto& [number, v] : found->second) out.versions.push_back(v);
+    out.channels = channels_of(found->second);
+  }
+  std::reverse(out.versions.begin(), out.versions.end());
+  return out;
+}
+
+std::vector<ImageStatus> Core::images() const {
+  std::vector<ImageStatus> out;
+  for (const auto& [name, spec] : parts_.config.images) out.push_back(image_status(name).value());
+  return out;
+}
+
+}  // namespace mayfly
