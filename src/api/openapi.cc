@@ -51,12 +51,14 @@ json::object schemas() {
   add("Reason", "code:s! text:s! since:i until:i");
   add("JobResult", "cause:s! exit_code:i! signal:i message:s");
   add("Job",
-      "id:i! state:s! spec:JobSpec! ci:s! attempt:i! waiting:Reason builder:s image_digest:s cancel_requested:b "
+      "id:i! state:s! spec:JobSpec! ci:s! attempt:i! waiting:Reason builder:s image_digest:s timeout_us:i grace_us:i "
+      "cancel_requested:b "
       "idempotency_key:s queued_at:i assigned_at:i started_at:i ended_at:i result:JobResult log_bytes:i "
       "log_truncated:b image_version:s");
   add("JobList", "jobs:[Job]!");
   add("Builder",
-      "id:s! pool:s! platform:s! image:s! image_digest:s! state:s! warm:b! job:i cause:s requested_at:i ready_at:i "
+      "id:s! pool:s! platform:s! image:s! image_digest:s! state:s! warm:b! job:i cause:s shape:s requested_at:i "
+      "ready_at:i "
       "stopping_at:i gone_at:i image_version:s");
   add("ImageVersion",
       "image:s! version:s! digest:s! reference:s! state:s! released_by:s! approved_by:[s]! commit:s withdrawn_why:s "

@@ -23,6 +23,7 @@ inline Job full_job() {
   j.state = JobState::failed;
   j.builder = "b", j.image_digest = "d", j.cancel_requested = true, j.idempotency_key = "k", j.log_truncated = true;
   j.image_version = "general@1.0.0";
+  j.timeout = seconds(60), j.grace = seconds(1);
   j.queued_at = j.assigned_at = j.started_at = j.ended_at = from_micros(5);
   j.result = {JobCause::signalled, 1, 9, "m"};
   return j;
@@ -30,7 +31,7 @@ inline Job full_job() {
 
 inline Builder full_builder() {
   Builder b;
-  b.id = "p-1", b.pool = "p", b.job = 1, b.cause = "c", b.image_version = "g@1.0.0";
+  b.id = "p-1", b.pool = "p", b.job = 1, b.cause = "c", b.image_version = "g@1.0.0", b.shape = "5f";
   b.requested_at = b.ready_at = b.stopping_at = b.gone_at = from_micros(5);
   return b;
 }

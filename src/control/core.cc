@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "model/json.h"
+#include "plan/config_facts.h"
 
 namespace mayfly {
 
@@ -23,6 +24,7 @@ Core::Core(ControlParts parts, Agents& agents, Executor& executor)
     view.spec = &spec;
     view.numbers = {spec.warm, spec.min, spec.max, {}, {}};
     view.platform = roster_.platform(spec.platform);
+    view.shape = plan::shape_of(parts_.config, spec);
     view.versions.resize(1);
   }
 }

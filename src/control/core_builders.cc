@@ -69,6 +69,7 @@ void Core::start_builder(const plan::StartBuilder& action) {
   b.platform = pool.platform;
   b.image = pool.image;
   b.image_digest = image.digest;
+  b.shape = roster_.pool_view(pool.name).shape;
   b.warm = action.warm;
   b.requested_at = now();
   record("builder.requested", subject(b.id),
@@ -293,6 +294,7 @@ void Core::put_back(Job& j, const char* kind, const std::string& why) {
   j.image_digest.clear();
   j.image_version.clear();
   j.assigned_at = j.started_at = {};
+  j.timeout = j.grace = {};
   save(j);
 }
 

@@ -139,6 +139,9 @@ Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
   m.env["MAYFLY_BUILDER"] = builder.id;
   for (const auto& [k, v] : job.spec.env) m.env[k] = v;
   for (const auto& name : job.spec.secrets) {
+    // Asked again: the configuration may have changed since the job was taken in.
+    if (std::find(pool.secrets.begin(), pool.secrets.end(), name) == pool.secrets.end())
+      return fail(ErrorCode::denied, fmt::format("pool '{}' may no longer read secret '{}'", pool.name, name), "job");
     MAYFLY_ASSIGN(m.secrets[secret_variable(name)], parts_.secrets.get(name));
   }
   m.timeout = std::min(job.spec.timeout.value_or(pool.limits.timeout), pool.limits.timeout);
@@ -165,6 +168,8 @@ void Core::assign(Job& job, Builder& builder) {
   job.state = JobState::assigned;
   job.assigned_at = now();
   job.builder = builder.id;
+  job.timeout = order->message.timeout;
+  job.grace = order->message.grace;
   job.image_digest = builder.image_digest;
   job.image_version = builder.image_version;
   builder.state = BuilderState::busy;
@@ -235,9 +240,7 @@ void Core::cancel(JobId id, const std::string& who, Done<Job> done) {
 }
 
 void Core::send_cancel(const Job& j) {
-  auto pool = parts_.config.pools.find(j.spec.pool);
-  Duration grace = pool == parts_.config.pools.end() ? Duration(0) : pool->second.limits.grace;
-  cancel_deadlines_[j.id] = now() + grace + cancel_slack;
+  cancel_deadlines_[j.id] = now() + j.grace + cancel_slack;
   effect("cancel", [this, id = j.id, b = j.builder] { agents_.cancel(b, id); });
 }
 

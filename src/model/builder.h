@@ -33,6 +33,7 @@ struct Builder {
   std::string image;          // the reference as configured
   std::string image_digest;   // what it resolved to: sha256:…
   std::string image_version;  // "general@2.4.1", where it is a released version
+  std::string shape;          // of its pool when it was started (plan/config_facts.h): another now, and it is replaced
   BuilderState state = BuilderState::requested;
   JobId job = 0;      // 0: none yet. Set once, never changed: a builder runs at most one job, ever
   std::string cause;  // why it is stopping, gone or lost; one sentence

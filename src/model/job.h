@@ -88,6 +88,7 @@ struct Job {
   std::string image_version;  // "general@2.4.1", where it was a released version
   JobResult result;
   int attempt = 1;
+  Duration timeout{}, grace{};  // as its builder was told, whatever the pool's are by now; 0 until then
   bool cancel_requested = false;
   Time queued_at{}, assigned_at{}, started_at{}, ended_at{};  // epoch where it has not happened
   std::int64_t log_bytes = 0;                                 // at the end

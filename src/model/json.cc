@@ -83,6 +83,8 @@ json::object to_json(const Job& j) {
   if (!j.builder.empty()) o["builder"] = j.builder;
   if (!j.image_digest.empty()) o["image_digest"] = j.image_digest;
   if (!j.image_version.empty()) o["image_version"] = j.image_version;
+  if (j.timeout != Duration{}) o["timeout_us"] = j.timeout.count();
+  if (j.grace != Duration{}) o["grace_us"] = j.grace.count();
   if (j.cancel_requested) o["cancel_requested"] = true;
   if (!j.idempotency_key.empty()) o["idempotency_key"] = j.idempotency_key;
   put_time(o, "queued_at", j.queued_at);
@@ -111,6 +113,7 @@ json::object to_json(const Builder& b) {
   if (!b.image_version.empty()) o["image_version"] = b.image_version;
   if (b.job != 0) o["job"] = b.job;
   if (!b.cause.empty()) o["cause"] = b.cause;
+  if (!b.shape.empty()) o["shape"] = b.shape;
   put_time(o, "requested_at", b.requested_at);
   put_time(o, "ready_at", b.ready_at);
   put_time(o, "stopping_at", b.stopping_at);
@@ -148,6 +151,8 @@ Result<Job> job_from_json(const json::object& o) {
   j.idempotency_key = r.text("idempotency_key");
   j.ci = r.text("ci");
   j.attempt = static_cast<int>(r.number("attempt", 1));
+  j.timeout = Duration(r.number("timeout_us"));
+  j.grace = Duration(r.number("grace_us"));
   j.queued_at = r.time("queued_at");
   j.assigned_at = r.time("assigned_at");
   j.started_at = r.time("started_at");
@@ -175,6 +180,7 @@ Result<Builder> builder_from_json(const json::object& o) {
   b.image = r.text("image");
   b.image_digest = r.text("image_digest");
   b.image_version = r.text("image_version");
+  b.shape = r.text("shape");
   b.state = r.name("state", builder_state_from, BuilderState::requested);
   b.warm = r.flag("warm");
   b.job = static_cast<JobId>(r.number("job"));

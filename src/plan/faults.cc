@@ -61,13 +61,11 @@ void check_start(Sight& s, const Builder& b) {
 
 // A job that is past every limit: its agent should have ended it and did not.
 void check_end(Sight& s, const JobView& v) {
-  const PoolSpec* spec = s.seen.pools[v.pool].spec;
-  if (!spec) return;
   const Job& j = *v.job;
-  const Limits& limits = spec->limits;
+  if (j.timeout == Duration{}) return;
+  // What its builder was told holds: the pool's limits may have changed since, or the pool be gone.
   Time from = j.started_at != Time{} ? j.started_at : j.assigned_at;
-  Time limit =
-      from + std::min(j.spec.timeout.value_or(limits.timeout), limits.timeout) + limits.grace + s.patience.overdue;
+  Time limit = from + j.timeout + j.grace + s.patience.overdue;
   if (s.now < limit) return s.wake_by(limit);
   s.act(CancelOverdue{j.id, "its builder did not stop it at its time limit"});
 }

@@ -7,6 +7,7 @@ namespace {
 std::string why_retire(const Sight& s, const PoolSight& pool, const Builder& b) {
   if (!pool.view->spec) return "its pool is no longer configured";
   if (b.image != pool.view->spec->image) return "its pool uses another image now";
+  if (!b.shape.empty() && b.shape != pool.view->shape) return "its pool's configuration was changed";
   if (s.seen.shutting_down) return "the daemon is stopping";
   if (pool.view->numbers.refresh && b.requested_at < *pool.view->numbers.refresh)
     return "idle builders are refreshed by the schedule";

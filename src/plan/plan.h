@@ -48,6 +48,7 @@ struct PoolView {
   const PoolSpec* spec = nullptr;  // null: no longer configured
   PoolNumbers numbers;             // what the schedule says at `now`, else the spec's own (numbers_at, plan/schedule.h)
   Index platform = nowhere;
+  std::string shape;                  // shape_of() the spec (plan/config_facts.h)
   std::vector<VersionView> versions;  // those that builders may be started from; at least one where there is a spec
 };
 

@@ -27,6 +27,7 @@ struct World {
   std::vector<Builder> builders;
   VersionView version;
   PlatformView platform{.name = "local", .available = true, .disk_full = false, .problem = {}, .parallel_launches = 4};
+  std::string shape;
   bool shutting_down = false;
   Patience patience{.refill = Duration(0)};
 
@@ -60,6 +61,7 @@ struct World {
     view.spec = &pool;
     view.numbers = Schedule(pool).at(now);
     view.platform = 0;
+    view.shape = shape;
     view.versions = {version};
     seen.platforms.push_back(platform);
     seen.shutting_down = shutting_down;
@@ -273,12 +275,27 @@ TEST(Plan, ShuttingDownStopsIdleBuildersOnly) {
 
 TEST(Plan, AJobPastEveryLimitIsEndedFromOutside) {
   World w;
-  w.pool.limits.timeout = seconds(60);
-  w.pool.limits.grace = seconds(5);
-  w.job(JobState::running).started_at = t0;
+  w.pool.limits.timeout = seconds(1);  // lowered since the job was handed over
+  auto& job = w.job(JobState::running);
+  job.started_at = t0;
+  job.timeout = seconds(60);
+  job.grace = seconds(5);
   w.builder(BuilderState::busy, 1);
   EXPECT_TRUE(all<CancelOverdue>(w.plan(t0 + seconds(94))).empty());
   EXPECT_EQ(all<CancelOverdue>(w.plan(t0 + seconds(95))).size(), 1u);
+}
+
+TEST(Plan, IdleBuildersOfAnotherShapeAreReplacedAndBusyOnesLeft) {
+  World w;
+  w.pool.warm = 1;
+  w.shape = "new";
+  w.builder(BuilderState::ready).shape = "old";
+  w.builder(BuilderState::busy, 1).shape = "old";
+  w.job(JobState::running);
+  auto stops = all<StopBuilder>(w.plan());
+  ASSERT_EQ(stops.size(), 1u);
+  EXPECT_EQ(stops[0].builder, w.builders[0].id);
+  EXPECT_EQ(all<StartBuilder>(w.plan()).size(), 1u);
 }
 
 std::vector<JobId> served(World& w) {
