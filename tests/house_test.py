@@ -22,6 +22,7 @@ ARROWS = {
     "store/memory": CORE,  # a stand-in for tests
     "platforms/fake": CORE,
     "platforms/local": CORE | {"agent"},  # the agent's command line and its embedded program, nothing else of it
+    "ci/fake": CORE,
     "images": CORE,
     "secrets": CORE,
     "agent": {"base", "model"},
@@ -33,7 +34,7 @@ ARROWS = {
     "app": None,  # the only room that knows every concrete thing
 }
 # What a test may use on top of its room's own: stand-ins for the ports.
-TEST_ARROWS = {"platforms/fake", "store/memory", "store/sqlite", "agent"}
+TEST_ARROWS = {"platforms/fake", "ci/fake", "store/memory", "store/sqlite", "agent"}
 # Cut through every arrow: a contract suite is a header of tests, used by the rooms that must keep it.
 TEST_SUITES = "tests/contract/"
 

@@ -227,6 +227,7 @@ TEST(OpenApiTest, SchemasNameTheMembersThatAreWritten) {
   Time t = from_micros(5);
   same("Job", to_json(full_job()), {"waiting"});  // only while queued
   same("JobSpec", to_json(full_job().spec));
+  same("CiRecord", to_json(full_job().external));
   same("JobResult", to_json(full_job())["result"].as_object());
   same("Reason", to_json(Reason{ReasonCode::submitted, "t", t, t}));
   same("Builder", to_json(test::full_builder()));

@@ -49,12 +49,12 @@ json::object schemas() {
       "pool:s! name:s command:[s] script:s env:m secrets:[s] timeout_us:i priority:i input:s output:s repeatable:b "
       "submitter:s idempotency_key:s");
   add("Reason", "code:s! text:s! since:i until:i");
+  add("CiRecord", "id:s! url:s name:s runner:s taken:b result:s queued_at:i started_at:i ended_at:i");
   add("JobResult", "cause:s! exit_code:i! signal:i message:s");
   add("Job",
-      "id:i! state:s! spec:JobSpec! ci:s! attempt:i! waiting:Reason builder:s image_digest:s timeout_us:i grace_us:i "
-      "cancel_requested:b "
-      "idempotency_key:s queued_at:i assigned_at:i started_at:i ended_at:i result:JobResult log_bytes:i "
-      "log_truncated:b image_version:s");
+      "id:i! state:s! spec:JobSpec! ci:s! external:CiRecord attempt:i! waiting:Reason builder:s image_digest:s "
+      "timeout_us:i grace_us:i cancel_requested:b idempotency_key:s queued_at:i assigned_at:i started_at:i ended_at:i "
+      "result:JobResult log_bytes:i log_truncated:b image_version:s");
   add("JobList", "jobs:[Job]!");
   add("Builder",
       "id:s! pool:s! platform:s! image:s! image_digest:s! state:s! warm:b! job:i cause:s shape:s requested_at:i "

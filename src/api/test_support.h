@@ -19,13 +19,15 @@ using net::test::RawClient;
 inline Job full_job() {
   Job j;
   j.id = 7;
-  j.spec = {"p", "n", {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'), "out", true, "me"};
+  j.spec = {"p", "n", {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'), "out", true, "me", {}};
   j.state = JobState::failed;
   j.builder = "b", j.image_digest = "d", j.cancel_requested = true, j.idempotency_key = "k", j.log_truncated = true;
   j.image_version = "general@1.0.0";
   j.timeout = seconds(60), j.grace = seconds(1);
   j.queued_at = j.assigned_at = j.started_at = j.ended_at = from_micros(5);
   j.result = {JobCause::signalled, 1, 9, "m"};
+  Time t = from_micros(5);
+  j.external = {"31", "https://ci.example/31", "build", "mf-abc123-p-1", true, "failure", t, t, t};
   return j;
 }
 

@@ -71,12 +71,25 @@ struct JobSpec {
   std::string output;                // directory (below the workspace, or absolute) packed at the end; empty: none
   bool repeatable = false;           // declared safe to run again after an infrastructure loss
   std::string submitter;             // who asked, as the API authenticated them: the unit of fairness
+  // Variables whose values came with the request. The values are in the daemon's memory alone, and gone with it.
+  std::vector<std::string> one_time_secrets;
 
   bool operator==(const JobSpec&) const = default;
 };
 
 // "npm-token" → "NPM_TOKEN".
 std::string secret_variable(std::string_view secret_name);
+
+// The CI's side of a job that came from a CI system.
+struct CiRecord {
+  std::string id, url, name;  // of the CI's job: the one that this was made for, then the one that its runner took
+  std::string runner;         // the name that its builder is registered under at the CI; empty: not yet
+  bool taken = false;         // the CI says that this runner took the job `id`
+  std::string result;         // the CI's own word for how it ended
+  Time queued_at{}, started_at{}, ended_at{};  // by the CI's clock
+
+  bool operator==(const CiRecord&) const = default;
+};
 
 struct Job {
   JobId id = 0;
@@ -86,14 +99,15 @@ struct Job {
   BuilderId builder;          // the one it is assigned to; kept after the end
   std::string image_digest;   // what that builder ran
   std::string image_version;  // "general@2.4.1", where it was a released version
-  JobResult result;
+  JobResult result;           // before the end: how its builder ended it, while the CI is asked what became of it
   int attempt = 1;
   Duration timeout{}, grace{};  // as its builder was told, whatever the pool's are by now; 0 until then
   bool cancel_requested = false;
   Time queued_at{}, assigned_at{}, started_at{}, ended_at{};  // epoch where it has not happened
   std::int64_t log_bytes = 0;                                 // at the end
   bool log_truncated = false;
-  std::string ci = "builtin";
+  std::string ci = "builtin";   // where it came from
+  CiRecord external;            // not of builtin ones
   std::string idempotency_key;  // the client's, so that a repeated request makes no second job
 };
 

@@ -35,6 +35,7 @@ Result<JobSpec> read_spec(const json::object& o, bool strict) {
   s.output = r.text("output");
   s.repeatable = r.flag("repeatable");
   s.submitter = r.text("submitter");
+  if (!strict) s.one_time_secrets = r.texts("one_time_secrets");  // a request has their values there, too
   if (strict)
     r.refuse_unknown({"pool", "name", "command", "script", "env", "secrets", "timeout_us", "priority", "input",
                       "output", "repeatable", "submitter", "idempotency_key"});
@@ -73,6 +74,20 @@ json::object to_json(const JobSpec& s) {
   if (!s.output.empty()) o["output"] = s.output;
   if (s.repeatable) o["repeatable"] = true;
   if (!s.submitter.empty()) o["submitter"] = s.submitter;
+  if (!s.one_time_secrets.empty()) o["one_time_secrets"] = to_array(s.one_time_secrets);
+  return o;
+}
+
+json::object to_json(const CiRecord& c) {
+  json::object o{{"id", c.id}};
+  if (!c.url.empty()) o["url"] = c.url;
+  if (!c.name.empty()) o["name"] = c.name;
+  if (!c.runner.empty()) o["runner"] = c.runner;
+  if (c.taken) o["taken"] = true;
+  if (!c.result.empty()) o["result"] = c.result;
+  put_time(o, "queued_at", c.queued_at);
+  put_time(o, "started_at", c.started_at);
+  put_time(o, "ended_at", c.ended_at);
   return o;
 }
 
@@ -87,11 +102,12 @@ json::object to_json(const Job& j) {
   if (j.grace != Duration{}) o["grace_us"] = j.grace.count();
   if (j.cancel_requested) o["cancel_requested"] = true;
   if (!j.idempotency_key.empty()) o["idempotency_key"] = j.idempotency_key;
+  if (!j.external.id.empty()) o["external"] = to_json(j.external);
   put_time(o, "queued_at", j.queued_at);
   put_time(o, "assigned_at", j.assigned_at);
   put_time(o, "started_at", j.started_at);
   put_time(o, "ended_at", j.ended_at);
-  if (is_final(j.state)) {
+  if (is_final(j.state) || j.result.cause != JobCause::none) {
     json::object result{{"cause", to_string(j.result.cause)}, {"exit_code", j.result.exit_code}};
     if (j.result.signal != 0) result["signal"] = j.result.signal;
     if (!j.result.message.empty()) result["message"] = j.result.message;
@@ -127,6 +143,22 @@ json::object to_json(const LedgerEntry& e) {
 }
 
 Result<JobSpec> job_spec_from_json(const json::object& o) { return read_spec(o, true); }
+
+Result<CiRecord> ci_record_from_json(const json::object& o) {
+  Reader r(o, "external");
+  CiRecord c;
+  c.id = r.text("id");
+  c.url = r.text("url");
+  c.name = r.text("name");
+  c.runner = r.text("runner");
+  c.taken = r.flag("taken");
+  c.result = r.text("result");
+  c.queued_at = r.time("queued_at");
+  c.started_at = r.time("started_at");
+  c.ended_at = r.time("ended_at");
+  MAYFLY_TRY(r.check());
+  return c;
+}
 
 Result<Job> job_from_json(const json::object& o) {
   Reader r(o, "job");
@@ -164,6 +196,9 @@ Result<Job> job_from_json(const json::object& o) {
     j.result.signal = static_cast<int>(rr.number("signal"));
     j.result.message = rr.text("message");
     MAYFLY_TRY(rr.check());
+  }
+  if (auto* external = r.object("external")) {
+    MAYFLY_ASSIGN(j.external, ci_record_from_json(*external));
   }
   j.log_bytes = r.number("log_bytes");
   j.log_truncated = r.flag("log_truncated");

@@ -17,6 +17,7 @@ namespace mayfly {
 boost::json::object to_json(const Error& e);
 boost::json::object to_json(const Reason& r);
 boost::json::object to_json(const JobSpec& s);
+boost::json::object to_json(const CiRecord& c);
 boost::json::object to_json(const Job& j);
 boost::json::object to_json(const Builder& b);
 boost::json::object to_json(const LedgerEntry& e);
@@ -26,7 +27,8 @@ boost::json::object to_json(const PoolVersions& p);
 
 // Times are integers: microseconds since the Unix epoch, UTC; absent where it has not happened.
 Result<JobSpec> job_spec_from_json(const boost::json::object& o);  // unknown members are errors that name the nearest
-Result<Job> job_from_json(const boost::json::object& o);           // unknown members are ignored
+Result<CiRecord> ci_record_from_json(const boost::json::object& o);
+Result<Job> job_from_json(const boost::json::object& o);  // unknown members are ignored
 Result<Builder> builder_from_json(const boost::json::object& o);
 Result<LedgerEntry> ledger_entry_from_json(const boost::json::object& o);
 Result<ImageVersion> image_version_from_json(const boost::json::object& o);

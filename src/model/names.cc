@@ -47,7 +47,7 @@ constexpr Names<BuilderState, 7> builder_states{{{BuilderState::requested, "requ
 
 constexpr Names<Network, 3> networks{{{Network::none, "none"}, {Network::egress, "egress"}, {Network::host, "host"}}};
 
-constexpr Names<ReasonCode, 13> reason_codes{{{ReasonCode::none, "none"},
+constexpr Names<ReasonCode, 14> reason_codes{{{ReasonCode::none, "none"},
                                               {ReasonCode::submitted, "submitted"},
                                               {ReasonCode::builder_starting, "builder_starting"},
                                               {ReasonCode::behind_others, "behind_others"},
@@ -57,6 +57,7 @@ constexpr Names<ReasonCode, 13> reason_codes{{{ReasonCode::none, "none"},
                                               {ReasonCode::image_unavailable, "image_unavailable"},
                                               {ReasonCode::platform_unavailable, "platform_unavailable"},
                                               {ReasonCode::start_backoff, "start_backoff"},
+                                              {ReasonCode::ci_unavailable, "ci_unavailable"},
                                               {ReasonCode::disk_full, "disk_full"},
                                               {ReasonCode::pool_removed, "pool_removed"},
                                               {ReasonCode::shutting_down, "shutting_down"}}};

@@ -48,6 +48,7 @@ struct PoolSpec {
   PoolName name;
   std::string image;  // a name from images:, perhaps with what it follows ("general@^2"), or any reference skopeo knows
   std::string ci = "builtin";
+  std::map<std::string, std::string> ci_settings;  // the keys of `ci: {KIND: {…}}`, for its connector
   std::string platform = "local";
   int warm = 0;  // ready ahead of jobs
   int min = 0;   // that exist at least, busy ones counted

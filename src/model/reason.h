@@ -20,6 +20,7 @@ enum class ReasonCode {
   image_unavailable,     // the image cannot be had for now; tried again
   platform_unavailable,  // the platform does not answer or refuses; tried again
   start_backoff,         // starts failed; waiting before the next try
+  ci_unavailable,        // its CI system gives no credential for a builder for now; tried again
   disk_full,             // the state directory's disk is full
   pool_removed,          // its pool is no longer in the configuration
   shutting_down,         // the daemon is stopping; the job stays queued for its next start

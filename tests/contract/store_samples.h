@@ -13,6 +13,7 @@ inline Job make_job(JobId id, JobState state = JobState::queued, const std::stri
   j.spec.command = {"echo", std::to_string(id)};
   j.state = state;
   j.queued_at = from_micros(static_cast<std::int64_t>(1000 * id));
+  j.external = {.id = "ci-" + std::to_string(id), .url = "https://ci.example/1", .name = "n", .runner = "r"};
   if (is_final(state)) {
     j.ended_at = from_micros(static_cast<std::int64_t>(1000 * id + 500));
     j.result = {.cause = JobCause::exited, .exit_code = 0, .signal = 0, .message = {}};

@@ -37,17 +37,18 @@ JobSpec any_spec() {
   s.output = any_text();
   s.repeatable = *rc::gen::arbitrary<bool>();
   s.submitter = any_text();
+  s.one_time_secrets = *rc::gen::arbitrary<std::vector<std::string>>();
   return s;
 }
 
-// Any job that can be: it waits only while queued, and has a result only at its end.
+// Any job that can be: it waits only while queued, and has a result only once its builder has ended it.
 Job any_job() {
   Job j;
   j.id = *rc::gen::inRange<JobId>(1, 1ULL << 62);
   j.spec = any_spec();
   j.state = any_of<JobState>(8);
   if (j.state == JobState::queued) {
-    j.waiting = {.code = any_of<ReasonCode>(13), .text = any_text(), .since = any_time(), .until = {}};
+    j.waiting = {.code = any_of<ReasonCode>(14), .text = any_text(), .since = any_time(), .until = {}};
     if (*rc::gen::arbitrary<bool>()) j.waiting.until = any_time() + Duration(1);
   }
   if (is_final(j.state)) {
@@ -58,12 +59,23 @@ Job any_job() {
     j.log_bytes = *rc::gen::inRange<std::int64_t>(0, INT64_MAX);
     j.log_truncated = *rc::gen::arbitrary<bool>();
   }
+  if (j.state == JobState::running && *rc::gen::arbitrary<bool>())
+    j.result = {.cause = JobCause::exited, .exit_code = 3, .signal = 0, .message = any_text()};
   j.builder = any_text();
   j.image_digest = any_text();
   j.attempt = *rc::gen::arbitrary<int>();
   j.cancel_requested = *rc::gen::arbitrary<bool>();
   j.queued_at = any_time(), j.assigned_at = any_time(), j.started_at = any_time(), j.ended_at = any_time();
   j.ci = any_text();
+  j.external = {.id = "x" + any_text(),
+                .url = any_text(),
+                .name = any_text(),
+                .runner = any_text(),
+                .taken = *rc::gen::arbitrary<bool>(),
+                .result = any_text(),
+                .queued_at = any_time(),
+                .started_at = any_time(),
+                .ended_at = any_time()};
   j.idempotency_key = any_text();
   return j;
 }
@@ -88,6 +100,7 @@ void expect_same(const Job& a, const Job& b) {
   RC_ASSERT(a.log_bytes == b.log_bytes);
   RC_ASSERT(a.log_truncated == b.log_truncated);
   RC_ASSERT(a.ci == b.ci);
+  RC_ASSERT(a.external == b.external);
   RC_ASSERT(a.idempotency_key == b.idempotency_key);
 }
 
