@@ -25,6 +25,7 @@ ARROWS = {
     "ci/fake": CORE,
     "images": CORE,
     "secrets": CORE,
+    "ci/github": CORE,
     "agent": {"base", "model"},
     "net": CORE,
     "control": CORE | {"plan"},
