@@ -23,6 +23,7 @@ ARROWS = {
     "platforms/fake": CORE,
     "platforms/local": CORE | {"agent"},  # the agent's command line and its embedded program, nothing else of it
     "ci/fake": CORE,
+    "ci/azure_devops": CORE,
     "images": CORE,
     "secrets": CORE,
     "ci/github": CORE,
