@@ -49,6 +49,9 @@ TEST_F(ApiTest, SaysWhatIsWrongAndWhatWasMeant) {
            {"POST", "/v1/images/general/versions", R"({"reference":"x","version":"1"})", 400, "2.4.1"},
            {"POST", "/v1/images/general/versions", R"({"reference":"x","level":"huge"})", 400, "level"},
            {"POST", "/v1/images/general/rollback?to=2", "", 400, "2.4.1"},
+           {"POST", "/v1/apply", R"({"text":"pools: {}"})", 400, "absolute path"},
+           {"POST", "/v1/apply", R"({"file":"/etc/x.yaml"})", 400, "'text'"},
+           {"POST", "/v1/plan", R"({"txt":""})", 400, "'text'"},
            {"GET", "/v1/images/No!", "", 400, "name"},
            {"GET", "/v1/ledger/verification", "", 500, "entry 3"}}) {
     auto r = ask(method, target, body);
@@ -174,9 +177,10 @@ TEST_F(DescribedTest, EveryAnswerIsAsTheDocumentSays) {
       const auto& responses = operation.at("responses").as_object();
       if (auto name = target.find("{name}"); name != std::string::npos) target.replace(name, 6, "general");
       for (const char* parameters : {"", "?no_such_parameter=1"}) {
-        auto body = target == "/v1/jobs"            ? R"({"pool":"p","command":["true"]})"
-                    : target.ends_with("/versions") ? R"({"reference":"localhost/general:1"})"
-                                                    : "x";
+        auto body = target == "/v1/jobs"                            ? R"({"pool":"p","command":["true"]})"
+                    : target == "/v1/plan" || target == "/v1/apply" ? "{}"
+                    : target.ends_with("/versions")                 ? R"({"reference":"localhost/general:1"})"
+                                                                    : "x";
         auto r = ask(method == "get" ? "GET" : "POST", target + parameters, method == "get" ? "" : body);
         auto* described = responses.if_contains(std::to_string(r.status));
         EXPECT_TRUE(described || r.status >= 400) << path << ": " << r.status;
@@ -233,6 +237,11 @@ TEST(OpenApiTest, SchemasNameTheMembersThatAreWritten) {
   same("Builder", to_json(test::full_builder()));
   same("LedgerEntry", to_json(LedgerEntry{}));
   same("ErrorDetail", to_json(Error{ErrorCode::invalid, "a", "b", "c"}));
+  auto plan = to_json(test::full_config_plan());
+  same("ConfigPlan", plan);
+  same("ConfigItem", plan["changes"].as_array()[0].as_object());
+  same("ConfigValue", plan["changes"].as_array()[0].as_object()["values"].as_array()[0].as_object());
+  same("StrandedJob", plan["stranded"].as_array()[0].as_object());
   same("Image", to_json(test::full_image()));
   same("ImageVersion", to_json(test::full_image().versions[0]));
   same("Pool", to_json(PoolStatus{}));

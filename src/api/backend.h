@@ -2,12 +2,25 @@
 // What the API needs of control, so that its tests need no control loop. Same words, same rules (control/control.h):
 // any thread, returns at once, calls back once on a thread of the backend's.
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "control/control.h"
 
 namespace mayfly::api {
+
+// A configuration as a request names it.
+struct ConfigSource {
+  std::optional<std::string> text;  // none: the daemon's own file, as it is now
+  std::string file;                 // of the text: what messages call it, and whose folder relative paths start from
+};
+struct ConfigPlan {
+  plan::ConfigChange change;
+  std::string summary;  // one line
+  std::string file;
+  bool own = false;  // the file that the daemon's next start reads
+};
 
 class Backend {
  public:
@@ -26,6 +39,10 @@ class Backend {
   virtual void images(Done<std::vector<ImageStatus>> done) = 0;
   virtual void image(std::string name, Done<ImageStatus> done) = 0;
   virtual void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) = 0;
+  // invalid: the configuration is wrong, with every mistake and its place in the message.
+  virtual void plan_config(ConfigSource source, Done<ConfigPlan> done) = 0;
+  // `order`: all but the configuration and its file.
+  virtual void apply_config(ConfigSource source, ConfigOrder order, Done<ConfigPlan> done) = 0;
   virtual void ledger(std::uint64_t from, std::size_t limit, std::string subject,
                       Done<std::vector<LedgerEntry>> done) = 0;
   virtual void verify_ledger(Done<LedgerCheck> done) = 0;

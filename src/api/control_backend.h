@@ -1,12 +1,24 @@
 #pragma once
 // The real backend: passes every call on to control.
+#include <atomic>
+#include <functional>
+
 #include "api/backend.h"
+#include "control/worker_executor.h"
 
 namespace mayfly::api {
 
+// Reads and checks a configuration; blocking. The app's, for the API knows no file formats.
+struct ReadConfig {
+  Config config;
+  std::string file;
+  bool own = false;
+};
+using ConfigReader = std::function<Result<ReadConfig>(const ConfigSource&)>;
+
 class ControlBackend final : public Backend {
  public:
-  explicit ControlBackend(Control& control) : control_(control) {}
+  ControlBackend(Control& control, ConfigReader reader) : control_(control), reader_(std::move(reader)) {}
   void submit(JobSpec spec, std::string key, Done<Job> done) override {
     control_.submit(std::move(spec), std::move(key), std::move(done));
   }
@@ -30,6 +42,8 @@ class ControlBackend final : public Backend {
   void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) override {
     control_.rollback_image(std::move(name), std::move(to), std::move(who), std::move(done));
   }
+  void plan_config(ConfigSource source, Done<ConfigPlan> done) override;
+  void apply_config(ConfigSource source, ConfigOrder order, Done<ConfigPlan> done) override;
   void ledger(std::uint64_t from, std::size_t limit, std::string subject,
               Done<std::vector<LedgerEntry>> done) override {
     control_.ledger(from, limit, std::move(subject), std::move(done));
@@ -38,7 +52,12 @@ class ControlBackend final : public Backend {
   void when_ended(JobId id, Done<Job> done) override { control_.when_ended(id, std::move(done)); }
 
  private:
+  void read(ConfigSource source, std::function<void(Result<ReadConfig>)> then);
+
   Control& control_;
+  ConfigReader reader_;
+  std::atomic<int> reading_{0};
+  Workers readers_{1};
 };
 
 }  // namespace mayfly::api

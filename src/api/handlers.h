@@ -16,6 +16,8 @@ void explain(Call& call);
 void list_builders(Call& call);
 void list_pools(Call& call);
 void get_status(Call& call);
+void plan_config(Call& call);
+void apply_config(Call& call);
 void list_images(Call& call);
 void get_image(Call& call);
 void release_image(Call& call);

@@ -76,6 +76,12 @@ json::object schemas() {
       "ready:i! busy:i! stopping:i!");
   add("PoolList", "pools:[Pool]!");
   add("Status", "started_at:i! notice:s! pools:[Pool]!");
+  add("ConfigSubmission", "text:s file:s plan:s strand:b");
+  add("ConfigValue", "key:s! before:s! after:s!");
+  add("ConfigItem", "kind:s! what:s! name:s! values:[ConfigValue]! effects:[s]! at_restart:b!");
+  add("StrandedJob", "job:i! pool:s! why:s!");
+  add("ConfigPlan",
+      "plan:s! file:s! own_file:b! summary:s! changes:[ConfigItem]! stranded:[StrandedJob]! drained:i! applies:b!");
   add("Upload", "upload:s! bytes:i!");
   add("Version", "version:s! api:s!");
   add("Health", "ok:b!");
@@ -126,6 +132,9 @@ json::object operation_of(const Route& r) {
   if (r.body == BodyKind::job)
     out["requestBody"] =
         json::object{{"required", true}, {"content", content("application/json", schema_of("Submission"))}};
+  if (r.body == BodyKind::config)
+    out["requestBody"] =
+        json::object{{"required", true}, {"content", content("application/json", schema_of("ConfigSubmission"))}};
   if (r.body == BodyKind::release)
     out["requestBody"] =
         json::object{{"required", true}, {"content", content("application/json", schema_of("Release"))}};

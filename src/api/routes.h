@@ -44,7 +44,7 @@ struct Parameter {
   std::uint64_t max = INT64_MAX;  // of a number
 };
 
-enum class BodyKind { none, job, upload, release };
+enum class BodyKind { none, job, upload, release, config };
 struct Route {
   std::string method, path, name, summary;  // path: "/v1/jobs/{id}"; name: OpenAPI's operationId
   std::vector<Parameter> parameters;
@@ -77,6 +77,14 @@ struct Submission {
 Result<Submission> parse_submission(std::string_view body);
 // A release as the body of POST /v1/images/{name}/versions says it.
 Result<ReleaseRequest> parse_release(std::string_view body, std::string image);
+
+// A configuration as the body of POST /v1/plan and /v1/apply says it.
+struct ConfigSubmission {
+  ConfigSource source;
+  std::string plan;
+  bool strand = false;
+};
+Result<ConfigSubmission> parse_config_submission(std::string_view body);
 bool is_upload_id(std::string_view id);
 
 }  // namespace mayfly::api

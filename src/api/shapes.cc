@@ -1,11 +1,15 @@
 #include "api/shapes.h"
 
-#include <boost/json/array.hpp>
+#include <boost/json.hpp>
 
 #include "model/json.h"
 
 namespace mayfly::api {
 namespace json = boost::json;
+
+json::object to_json(const plan::ConfigItem& item);
+json::object to_json(const plan::StrandedJob& job);
+
 namespace {
 
 template <class T>
@@ -54,6 +58,31 @@ json::object to_json(const Explanation& e) {
           {"story", array_of(e.story)},
           {"ahead", array_of(e.ahead)},
           {"ahead_total", e.ahead_total}};
+}
+
+json::object to_json(const plan::ConfigItem& item) {
+  json::array values;
+  for (const auto& v : item.values)
+    values.emplace_back(json::object{{"key", v.key}, {"before", v.before}, {"after", v.after}});
+  return {{"kind", plan::to_string(item.kind)},
+          {"what", item.what},
+          {"name", item.name},
+          {"values", std::move(values)},
+          {"effects", json::value_from(item.effects)},
+          {"at_restart", item.at_restart}};
+}
+
+json::object to_json(const plan::StrandedJob& j) { return {{"job", j.job}, {"pool", j.pool}, {"why", j.why}}; }
+
+json::object to_json(const ConfigPlan& p) {
+  return {{"plan", p.change.id},
+          {"file", p.file},
+          {"own_file", p.own},
+          {"summary", p.summary},
+          {"changes", array_of(p.change.items)},
+          {"stranded", array_of(p.change.stranded)},
+          {"drained", p.change.drained},
+          {"applies", p.change.applies()}};
 }
 
 json::object to_json(const LedgerCheck& c) { return {{"entries", c.entries}, {"head", c.head}}; }

@@ -2,7 +2,7 @@
 // The API's own shapes around the nouns of the model.
 #include <boost/json/object.hpp>
 
-#include "control/control.h"
+#include "api/backend.h"
 
 namespace mayfly::api {
 
@@ -15,6 +15,7 @@ boost::json::object list(const std::vector<Builder>& builders);
 boost::json::object list(const std::vector<LedgerEntry>& entries);
 boost::json::object to_json(const ImageStatus& i);
 boost::json::object list(const std::vector<ImageStatus>& images);
+boost::json::object to_json(const ConfigPlan& p);
 boost::json::object pools_only(const Status& s);
 
 // The whole OpenAPI document, from the table of routes.

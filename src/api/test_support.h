@@ -50,6 +50,14 @@ inline ImageStatus full_image() {
   return {"general", "/recipe", {v}, {{"latest", "2.4.1"}}};
 }
 
+inline ConfigPlan full_config_plan() {
+  ConfigPlan p;
+  p.change.id = "id", p.file = "/etc/mayfly/mayfly.yaml", p.summary = "1 pool changed";
+  p.change.items = {{plan::ConfigItem::Kind::changed, "pool", "p", {{"builders.max", "1", "2"}}, {"effect"}, false}};
+  p.change.stranded = {{7, "p", "why"}};
+  return p;
+}
+
 class FakeBackend final : public Backend {
  public:
   void submit(JobSpec spec, std::string key, Done<Job> done) override {
@@ -89,6 +97,10 @@ class FakeBackend final : public Backend {
   void ledger(std::uint64_t, std::size_t, std::string, Done<std::vector<LedgerEntry>> done) override {
     done(std::vector<LedgerEntry>{some_entry()});
   }
+  void plan_config(ConfigSource source, Done<ConfigPlan> done) override { config = source, done(full_config_plan()); }
+  void apply_config(ConfigSource source, ConfigOrder order, Done<ConfigPlan> done) override {
+    config = source, config_order = order, done(full_config_plan());
+  }
   void verify_ledger(Done<LedgerCheck> done) override { done(fail(ErrorCode::internal, "entry 3 was changed")); }
   void when_ended(JobId id, Done<Job> done) override {
     std::unique_lock lock(mutex);
@@ -113,6 +125,8 @@ class FakeBackend final : public Backend {
   std::optional<Error> refusal;  // of every submission
   Job job_;
   JobFilter filter;
+  ConfigSource config;
+  ConfigOrder config_order;
   std::string cancelled_by;
   std::mutex mutex;
   std::vector<Done<Job>> waiting;

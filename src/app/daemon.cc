@@ -12,6 +12,7 @@
 #include "api/control_backend.h"
 #include "api/service.h"
 #include "app/catalog.h"
+#include "app/config.h"
 #include "app/step_hook.h"
 #include "control/control.h"
 #include "net/agent_links.h"
@@ -37,6 +38,16 @@ Result<os::Fd> lock_state(const StatePaths& paths) {
   return fd;
 }
 
+api::ConfigReader config_reader(const std::string& own) {
+  return [own](const api::ConfigSource& source) -> Result<api::ReadConfig> {
+    api::ReadConfig out{{}, source.text ? source.file : own, !source.text || source.file == own};
+    if (!source.text && own.empty())
+      return fail(ErrorCode::conflict, "this daemon was started without a configuration file", {}, "Name one.");
+    MAYFLY_ASSIGN(out.config, source.text ? parse_config(*source.text, source.file) : load_config(own));
+    return out;
+  };
+}
+
 }  // namespace
 
 // In the order in which they are started; destroyed in the reverse.
@@ -52,14 +63,16 @@ struct Daemon::Parts {
   std::unique_ptr<Control> control;
   std::unique_ptr<api::ControlBackend> backend;
   std::unique_ptr<net::Server> api;
+  const Log* log = nullptr;
 };
 
 Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Daemon::~Daemon() { stop(OnStop::keep_running_jobs); }
 
-Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& state_directory, StateLife life,
-                                              const Log& log) {
+Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& config_file,
+                                              const std::string& state_directory, StateLife life, const Log& log) {
   auto p = std::make_unique<Parts>();
+  p->log = &log;
   p->config = std::move(config);
   char* absolute = nullptr;
   MAYFLY_TRY(os::make_directories(state_directory));
@@ -77,12 +90,22 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& 
 
   ControlParts parts{
       p->clock, log, *p->store, *p->secrets, *p->images, {}, {}, p->paths, p->config, {}, step_hook_from_environment()};
+  parts.on_config = [secrets = p->secrets.get()](const Config& c) { secrets->replace(c.secrets); };
   for (auto& platform : p->platforms) parts.platforms.push_back(platform.get());
   parts.make_agents = [&log](AgentSink sink) { return net::make_agent_links(std::move(sink), log); };
   MAYFLY_ASSIGN(p->control, Control::start(std::move(parts)));
-  p->backend = std::make_unique<api::ControlBackend>(*p->control);
+  p->backend = std::make_unique<api::ControlBackend>(*p->control, config_reader(config_file));
   MAYFLY_ASSIGN(p->api, api::serve({p->paths, p->config.server, MAYFLY_VERSION, {}}, *p->backend, log));
   return std::unique_ptr<Daemon>(new Daemon(std::move(p)));
+}
+
+void Daemon::reload() {
+  ConfigOrder order;
+  order.who = "SIGHUP";
+  parts_->backend->apply_config({}, std::move(order), [log = parts_->log](Result<api::ConfigPlan> plan) {
+    if (!plan) return log->error("the configuration stays as it is: {}", plan.error().text());
+    log->info("{} was read again: {}", plan->file, plan->summary);
+  });
 }
 
 void Daemon::stop(OnStop how) {
@@ -90,6 +113,7 @@ void Daemon::stop(OnStop how) {
   // The API goes on answering while builders stop, so that clients see their jobs' ends.
   parts_->control->stop(how == OnStop::keep_running_jobs);
   parts_->api.reset();
+  parts_->backend.reset();  // may be reading a configuration for control
   parts_->control.reset();
 }
 

@@ -18,11 +18,14 @@ enum class OnStop {
 
 class Daemon {
  public:
-  // `log` outlives the daemon. conflict: another daemon has this state directory.
-  static Result<std::unique_ptr<Daemon>> start(Config config, const std::string& state_directory, StateLife life,
-                                               const Log& log);
+  // `config_file`: absolute path of where `config` was read, for reading it again; empty: there is none. `log` outlives
+  // the daemon. conflict: another daemon has this state directory.
+  static Result<std::unique_ptr<Daemon>> start(Config config, const std::string& config_file,
+                                               const std::string& state_directory, StateLife life, const Log& log);
   ~Daemon();  // as stop(keep_running_jobs)
 
+  // Reads its file again and applies it, as `mayfly apply` without a file does. What came of it is logged.
+  void reload();
   void stop(OnStop how);
   const StatePaths& paths() const;
   std::string listening() const;  // "unix:///…" and, where configured, "https://…"; for people

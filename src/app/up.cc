@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 #include <fmt/format.h>
 
@@ -16,11 +17,13 @@
 namespace mayfly {
 namespace {
 
-sigset_t stop_signals() {
+// SIGHUP asks for the configuration to be read again, the others for an end.
+sigset_t awaited_signals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -49,6 +52,8 @@ int complain(const Error& e) {
 int run_up(const UpRequest& request) {
   auto level = log_level(request.log_level);
   if (!level) return complain(level.error());
+  std::error_code unknown_place;
+  auto file = std::filesystem::absolute(request.config.empty() ? default_config() : request.config, unknown_place);
   auto config = load_config(request.config.empty() ? default_config() : request.config);
   if (!config) return complain(config.error());
   for (const auto& [name, pool] : config->pools)
@@ -56,16 +61,18 @@ int run_up(const UpRequest& request) {
       std::fprintf(stderr, "mayfly: pool '%s' gives its jobs the host's own network (network: host)\n", name.c_str());
 
   // Blocked before any thread exists, so that only the wait below ever gets them.
-  auto signals = stop_signals();
+  auto signals = awaited_signals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   const Log log(*level);
-  auto daemon = Daemon::start(std::move(*config), request.state.empty() ? default_state_directory() : request.state,
-                              StateLife::lasting, log);
+  auto daemon =
+      Daemon::start(std::move(*config), file.lexically_normal().string(),
+                    request.state.empty() ? default_state_directory() : request.state, StateLife::lasting, log);
   if (!daemon) return complain(daemon.error());
   log.info("mayfly is up on {}", (*daemon)->listening());
   int signal = 0;
-  ::sigwait(&signals, &signal);
+  while (::sigwait(&signals, &signal) == 0 && signal == SIGHUP) (*daemon)->reload();
   log.info("stopping: idle builders go, running jobs go on and are adopted by the next start; again to leave at once");
+  sigdelset(&signals, SIGHUP);  // it would end the daemon now
   ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   (*daemon)->stop(OnStop::keep_running_jobs);
   log.info("stopped");
@@ -94,7 +101,7 @@ Result<Standalone> run_standalone(const StandaloneRequest& request) {
 
   // Only what the user must know: this daemon is an inner part of one command.
   auto log = std::make_shared<Log>(LogLevel::error);
-  auto started = Daemon::start(std::move(config), directory, StateLife::passing, *log);
+  auto started = Daemon::start(std::move(config), {}, directory, StateLife::passing, *log);
   if (!started) {
     (void)os::remove_tree(directory);
     return Unexpected(started.error());

@@ -137,6 +137,13 @@ void Control::rollback_image(std::string name, std::optional<SemVer> to, std::st
   loop_->post([c = &loop_->core(), name = std::move(name), to = std::move(to), who = std::move(who),
                done = std::move(done)] { c->withdraw_after(name, to, who, done); });
 }
+void Control::plan_config(Config config, Done<plan::ConfigChange> done) {
+  loop_->post(
+      [c = &loop_->core(), config = std::move(config), done = std::move(done)] { done(c->plan_config(config)); });
+}
+void Control::apply_config(ConfigOrder order, Done<plan::ConfigChange> done) {
+  loop_->post([c = &loop_->core(), order = std::move(order), done = std::move(done)] { c->apply_config(order, done); });
+}
 void Control::ledger(std::uint64_t from_seq, std::size_t limit, std::string subject,
                      Done<std::vector<LedgerEntry>> done) {
   loop_->post([s = &loop_->store(), from_seq, limit, subject = std::move(subject), done = std::move(done)] {

@@ -15,6 +15,7 @@
 #include "model/ledger.h"
 #include "model/pool.h"
 #include "model/state_paths.h"
+#include "plan/config_change.h"
 #include "plan/plan.h"
 #include "ports/agents.h"
 #include "ports/image_tool.h"
@@ -60,6 +61,14 @@ struct ImageStatus {
   std::map<std::string, std::string> channels;  // "latest", "2", "2.4" → the version that each means now
 };
 
+// A configuration that is to be put into force.
+struct ConfigOrder {
+  Config config;
+  std::string file, who;  // where it came from and who asked: for the ledger
+  std::string plan;       // id of the change that was shown; empty: none was
+  bool strand = false;    // also where queued jobs would wait for ever or fail
+};
+
 // Everything control works with; all of it outlives control. Built in app/catalog.cc, or by a test.
 struct ControlParts {
   const Clock& clock;
@@ -76,6 +85,8 @@ struct ControlParts {
   std::function<void(const plan::Plan&)> on_plan = {};
   // Called with the name of every step boundary ("control.before-commit", …). The crash tests kill the daemon here.
   std::function<void(std::string_view step)> on_step = [](std::string_view) {};
+  // Called on the control thread with a configuration that is in force from now on. May be empty.
+  std::function<void(const Config&)> on_config = {};
 };
 
 class Control {
@@ -99,6 +110,11 @@ class Control {
   void builders(bool gone_too, Done<std::vector<Builder>> done);
   void status(Done<Status> done);
   void explain(JobId id, Done<Explanation> done);
+  // What `config` would change if it were in force.
+  void plan_config(Config config, Done<plan::ConfigChange> done);
+  // Puts it into force, but for what only a restart can change. conflict: it is not the change that was shown any more,
+  // or would strand jobs; then all stays as it is.
+  void apply_config(ConfigOrder order, Done<plan::ConfigChange> done);
   // Resolves the reference to its digest first, which may take as long as fetching the image does. The same again
   // gives the version that there is; another digest under a number that is taken: conflict.
   void release(ReleaseRequest request, std::string who, Done<ImageVersion> done);

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "model/json.h"
-#include "plan/config_facts.h"
 
 namespace mayfly {
 
@@ -16,17 +15,7 @@ constexpr Duration health_again = std::chrono::seconds(1);  // while nothing is 
 Core::Core(ControlParts parts, Agents& agents, Executor& executor)
     : parts_(std::move(parts)), agents_(agents), executor_(executor), started_at_(parts_.clock.now()) {
   for (Platform* p : parts_.platforms) platforms_[std::string(p->name())].platform = p;
-  for (const auto& [name, spec] : parts_.config.pools) {
-    auto& run = pools_[name];
-    if (!spec.schedule.empty()) run.schedule.emplace(spec);
-    run.images.resize(1);
-    auto& view = roster_.pool_view(name);
-    view.spec = &spec;
-    view.numbers = {spec.warm, spec.min, spec.max, {}, {}};
-    view.platform = roster_.platform(spec.platform);
-    view.shape = plan::shape_of(parts_.config, spec);
-    view.versions.resize(1);
-  }
+  for (const auto& [name, spec] : parts_.config.pools) set_up_pool(name, false);
 }
 
 void Core::record(std::string kind, std::string subject, std::string detail) {

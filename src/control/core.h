@@ -38,6 +38,8 @@ class Core {
   Result<std::vector<Builder>> builders(bool gone_too);
   Status status();
   Result<Explanation> explain(JobId id);
+  plan::ConfigChange plan_config(const Config& wanted);
+  void apply_config(ConfigOrder order, Done<plan::ConfigChange> done);
   void release(ReleaseRequest request, std::string who, Done<ImageVersion> done);
   void withdraw_after(const std::string& image, std::optional<SemVer> to, const std::string& who,
                       Done<ImageStatus> done);
@@ -56,6 +58,7 @@ class Core {
     std::optional<plan::Schedule> schedule;            // of pools that have one
     Time numbers_from{};                               // the view's numbers hold from here until their `until`
     std::vector<std::optional<PlatformImage>> images;  // by the versions of the pool's view
+    int generation = 0;  // of its images: an answer that comes late is about one that the pool uses no more
   };
   struct PlatformRuntime {
     Platform* platform = nullptr;
@@ -85,6 +88,11 @@ class Core {
   Time now() const { return parts_.clock.now(); }
   void wake_by(Time t);
 
+  // core_config.cc: the configuration
+  void set_up_pool(const PoolName& name, bool keep_images);
+  void put_in_force(Config next);
+  std::set<std::string> platform_names() const;
+
   // core_jobs.cc: the life of a job
   Result<void> validate(const JobSpec& spec) const;
   void end_job(Job& job, JobResult result);
@@ -101,7 +109,7 @@ class Core {
 
   // core_builders.cc: the life of a builder
   void prepare_image(const plan::PrepareImage& action);
-  void on_prepared(const PoolName& pool, plan::Index version, Result<PlatformImage> result);
+  void on_prepared(const PoolName& pool, int generation, plan::Index version, Result<PlatformImage> result);
   void start_builder(const plan::StartBuilder& action);
   void on_launched(const BuilderId& id, const Result<void>& result);
   void start_failed(Builder& b, const Error& error);
@@ -148,6 +156,7 @@ class Core {
   std::map<std::string, Time> list_retries_;   // when to ask each platform again what it runs
   JobId next_job_ = 1;
   std::uint64_t next_builder_ = 1;
+  int generations_ = 0;  // of images, of all pools
   bool shutting_down_ = false;
   bool killing_ = false;
   Time next_sweep_{};

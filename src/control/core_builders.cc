@@ -29,23 +29,29 @@ void Core::prepare_image(const plan::PrepareImage& action) {
   const PoolName name = view.name;
   const PoolSpec& pool = *view.spec;
   auto recipe = parts_.config.images.find(pool.image);
-  const ImageSpec* spec = recipe == parts_.config.images.end() ? nullptr : &recipe->second;
+  // A copy: the configuration may be another by the time it is used.
+  auto spec = recipe == parts_.config.images.end() ? std::nullopt : std::optional<ImageSpec>(recipe->second);
+  int generation = pools_.at(name).generation;
   roster_.pool_view(name).versions[action.version].image.in_progress = true;
   record("image.prepare", "pool/" + name, json::serialize(json::object{{"image", pool.image}}));
-  effect("prepare", [this, name, version = action.version, platform = pool.platform, image = pool.image, spec] {
-    executor_.prepare(platform, image, spec, [this, name, version](Result<PlatformImage> result) {
-      on_prepared(name, version, std::move(result));
-    });
-  });
+  effect("prepare",
+         [this, name, generation, version = action.version, platform = pool.platform, image = pool.image, spec] {
+           executor_.prepare(platform, image, spec ? &*spec : nullptr,
+                             [this, name, generation, version](Result<PlatformImage> result) {
+                               on_prepared(name, generation, version, std::move(result));
+                             });
+         });
 }
 
-void Core::on_prepared(const PoolName& name, plan::Index version, Result<PlatformImage> result) {
+void Core::on_prepared(const PoolName& name, int generation, plan::Index version, Result<PlatformImage> result) {
+  auto run = pools_.find(name);
+  if (run == pools_.end() || run->second.generation != generation) return;
   auto& image = roster_.pool_view(name).versions[version].image;
   image.in_progress = false;
   if (result) {
     record("image.ready", "pool/" + name,
            json::serialize(json::object{{"image", result->reference}, {"digest", result->digest}}));
-    pools_.at(name).images[version] = std::move(*result);
+    run->second.images[version] = std::move(*result);
     image = {};
     image.ready = true;
     return;

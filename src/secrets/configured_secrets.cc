@@ -61,13 +61,17 @@ Result<std::string> from_file(const SecretSpec& spec, const std::string& where) 
 
 Result<std::string> ConfiguredSecrets::get(const std::string& name) {
   std::string where = fmt::format("secret '{}'", name);
-  auto spec = specs_.find(name);
-  if (spec == specs_.end())
+  std::unique_lock lock(mutex_);
+  auto found = specs_.find(name);
+  bool known = found != specs_.end();
+  const SecretSpec spec = known ? found->second : SecretSpec();
+  lock.unlock();  // a file may take its time
+  if (!known)
     return fail(ErrorCode::not_found, "the configuration has no such secret", where,
                 "Add it under 'secrets:' in mayfly.yaml.");
-  bool file = spec->second.env.empty();
-  MAYFLY_ASSIGN(auto value, file ? from_file(spec->second, where) : from_environment(spec->second, where));
-  auto source = file ? spec->second.file : "the variable " + spec->second.env;
+  bool file = spec.env.empty();
+  MAYFLY_ASSIGN(auto value, file ? from_file(spec, where) : from_environment(spec, where));
+  auto source = file ? spec.file : "the variable " + spec.env;
   if (value.size() < min_secret_length)
     return fail(ErrorCode::invalid, fmt::format("the value in {} has fewer than {} bytes", source, min_secret_length),
                 where, "Masking a value that short would hide half of every log; use a longer one.");
@@ -82,6 +86,11 @@ Result<std::string> ConfiguredSecrets::get(const std::string& name) {
                 fmt::format("the value in {} has a NUL byte, which no environment variable can hold", source), where,
                 "Encode it, for example with base64.");
   return value;
+}
+
+void ConfiguredSecrets::replace(std::map<std::string, SecretSpec> specs) {
+  std::lock_guard lock(mutex_);
+  specs_ = std::move(specs);
 }
 
 }  // namespace mayfly

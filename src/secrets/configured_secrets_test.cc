@@ -124,7 +124,8 @@ TEST_F(Secrets, LengthAndNul) {
 
 TEST_F(Secrets, ErrorsNeverContainTheValue) {
   for (auto [value, mode] : {std::pair<std::string, mode_t>{"hunter2", 0644},
-                             {std::string("hunter\0", 7), 0600}, {"hunter\xff", 0600},
+                             {std::string("hunter\0", 7), 0600},
+                             {"hunter\xff", 0600},
                              {std::string(70'000, 'h') + "unter", 0600},
                              {"hun", 0600}}) {
     write(value, mode);
