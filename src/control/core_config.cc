@@ -93,6 +93,7 @@ void Core::put_in_force(Config next) {
   }
   for (const auto& [name, spec] : parts_.config.pools) set_up_pool(name, same_image(before, parts_.config, name));
   next_sweep_ = {};  // keep_jobs may be shorter now
+  publish_where_missing();
   if (parts_.on_config) parts_.on_config(parts_.config);
 }
 
