@@ -73,8 +73,9 @@ Launcher::Slot* Launcher::fork_slot(Network network) {
     sigprocmask(SIG_SETMASK, &none, nullptr);
     for (int s : {SIGINT, SIGTERM, SIGPIPE}) signal(s, SIG_DFL);
     setsid();
-    be_slot(setup_, network, slot.place, std::move(theirs),
-            JoinedNetwork{slot.network.holder, std::move(slot.network.hold)});
+    JoinedNetwork joined{slot.network.holder, std::move(slot.network.hold)};
+    slot.network = {};  // the holder ends when all ends of its pipe are closed
+    be_slot(setup_, network, slot.place, std::move(theirs), std::move(joined));
   }
   if (slot.pid < 0) return nullptr;
   slot.network.hold.reset();
@@ -139,6 +140,9 @@ void Launcher::reap() {
       slot_ended(std::move(slot), status);
     } else if (networks_.ended(pid)) {
       kind(Network::egress).resting = true;
+    } else {
+      for (auto& slot : slots_)  // its network went: no job is to get this one
+        if (slot.network.slirp == pid && !slot.handed_over) kill(slot.pid, SIGKILL);
     }
   }
 }
