@@ -228,7 +228,8 @@ void Launcher::stop_builders() {
     (void)remove_builder(place_, id, after(std::chrono::milliseconds(finish_patience_ms)));
   remove_parent_cgroups();
   // They are the images' own layers: where one stays mounted, nothing below it may be removed.
-  if (unmount_lowers()) (void)os::remove_tree(setup_.remove_when_gone);
+  if (unmount_lowers() && umount2((setup_.directory + "/l").c_str(), MNT_DETACH) == 0)
+    (void)os::remove_tree(setup_.remove_when_gone);
 }
 
 }  // namespace mayfly::local
