@@ -17,6 +17,7 @@ class Agent {
  private:
   void round();
   void reap(Instant now);
+  void warm_up();
   void read_signals(Instant now);
   void serve_peer(Instant now);
   void take(Assign order, Instant now);

@@ -26,7 +26,7 @@ Result<std::vector<std::unique_ptr<Platform>>> make_platforms(const Config& conf
   options.directory = paths.platform("local");
   options.agent_program = agent::embedded_agent();
   options.runtime = runtime_wanted();
-  for (const auto& [name, pool] : config.pools) options.egress |= pool.network == Network::egress;
+  for (const auto& [name, pool] : config.pools) options.networks.insert(pool.network);
   if (life == StateLife::passing) options.remove_when_gone = paths.root;
   MAYFLY_ASSIGN(auto platform, local::LocalPlatform::create(std::move(options), log));
   all.push_back(std::move(platform));

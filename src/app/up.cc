@@ -1,5 +1,6 @@
 #include "app/up.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -42,6 +43,13 @@ std::string default_config() {
   return "mayfly.yaml";
 }
 
+// One heap for all threads, grown in large steps and kept: the kernel is not asked for memory while a job waits.
+void keep_memory() {
+  ::mallopt(M_ARENA_MAX, 1);
+  ::mallopt(M_TOP_PAD, 1 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 16 << 20);
+}
+
 int complain(const Error& e) {
   std::fprintf(stderr, "mayfly: %s\n", e.text().c_str());
   return 1;
@@ -50,6 +58,7 @@ int complain(const Error& e) {
 }  // namespace
 
 int run_up(const UpRequest& request) {
+  keep_memory();
   auto level = log_level(request.log_level);
   if (!level) return complain(level.error());
   std::error_code unknown_place;

@@ -196,11 +196,14 @@ void Core::flush() {
   }
   auto effects = std::move(effects_);
   effects_.clear();
-  for (auto& e : effects) {
-    parts_.on_step(e.name + ".before");
-    e.run();
-    parts_.on_step(e.name + ".after");
-  }
+  for (bool urgent : {true, false})
+    for (auto& e : effects) {
+      if (e.urgent != urgent) continue;
+      parts_.on_step(e.name + ".before");
+      e.run();
+      parts_.on_step(e.name + ".after");
+    }
+  create_next_files();
 }
 
 Status Core::status() {

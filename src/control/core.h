@@ -72,6 +72,7 @@ class Core {
   struct Effect {
     std::string name;
     std::function<void()> run;
+    bool urgent = false;
   };
 
   // core.cc: the step
@@ -84,6 +85,10 @@ class Core {
   Job with_reason(const Job& job);
   void flush();
   void effect(std::string name, std::function<void()> run) { effects_.push_back({std::move(name), std::move(run)}); }
+  // Before all that are not urgent: a waiting job is not to wait for the answers to clients.
+  void urgent_effect(std::string name, std::function<void()> run) {
+    effects_.push_back({std::move(name), std::move(run), true});
+  }
   void save(const Job& j) { dirty_jobs_.insert(j.id); }
   void save(const Builder& b) { dirty_builders_.insert(b.id); }
   void record(std::string kind, std::string subject, std::string detail);
@@ -100,7 +105,8 @@ class Core {
   void end_job(Job& job, JobResult result);
   Result<AgentOrder> order_for(const Job& job, const Builder& builder);
   void assign(Job& job, Builder& builder);
-  void create_files(JobId id);
+  bool create_files(JobId id);
+  void create_next_files();
   void forget_old_jobs();
   void forget_old_uploads();
   void send_cancel(const Job& job);
@@ -176,6 +182,7 @@ class Core {
   std::map<BuilderId, Time> stop_retries_;     // stops that failed, and when to try again
   std::map<std::string, Time> list_retries_;   // when to ask each platform again what it runs
   JobId next_job_ = 1;
+  JobId files_made_up_to_ = 0;  // directories of jobs
   std::uint64_t next_builder_ = 1;
   int generations_ = 0;  // of images, of all pools
   bool shutting_down_ = false;

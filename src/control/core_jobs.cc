@@ -110,11 +110,17 @@ void Core::submit(JobSpec spec, std::string key, Done<Job> done) {
 }
 
 // Followers of the log watch this directory from the moment the job exists.
-void Core::create_files(JobId id) {
-  if (parts_.paths.root.empty()) return;
+bool Core::create_files(JobId id) {
+  if (parts_.paths.root.empty() || id <= files_made_up_to_) return true;
   std::error_code ec;
   std::filesystem::create_directories(parts_.paths.job(id), ec);
   if (ec) parts_.log.error("cannot create {}: {}", parts_.paths.job(id), ec.message());
+  return !ec;
+}
+
+// The next job's directory, while nobody waits for it: a mkdir may take as long as a whole warm start.
+void Core::create_next_files() {
+  if (files_made_up_to_ < next_job_ && create_files(next_job_)) files_made_up_to_ = next_job_;
 }
 
 Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
@@ -181,7 +187,7 @@ void Core::assign(Job& job, Builder& builder) {
   save(builder);
   handed_over_.insert(builder.id);
   auto shared = std::make_shared<AgentOrder>(std::move(*order));
-  effect("assign", [this, id = job.id, b = builder.id, shared] {
+  urgent_effect("assign", [this, id = job.id, b = builder.id, shared] {
     create_files(id);
     agents_.assign(b, std::move(*shared));
   });

@@ -42,6 +42,29 @@ def processes(state):
     return found
 
 
+def parents():
+    """{pid: its parent}, zombies left out."""
+    found = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            fields = read(f"/proc/{entry.name}/stat").rpartition(b") ")[2].split()
+            if len(fields) > 1 and fields[0] != b"Z":
+                found[int(entry.name)] = int(fields[1])
+    return found
+
+
+def children(pid):
+    return {child for child, parent in parents().items() if parent == pid}
+
+
+def descendants(pid):
+    tree, found, new = parents(), set(), {pid}
+    while new:
+        new = {child for child, parent in tree.items() if parent in new} - found
+        found |= new
+    return found
+
+
 def mounts(state):
     return [f"mount: {line.split()[4]}" for line in read("/proc/self/mountinfo").decode().splitlines() if str(state) in line]
 

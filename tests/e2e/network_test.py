@@ -206,20 +206,6 @@ def the_limit_on_cpu_is_enforced():
         d.ended(job)
 
 
-def descendants(pid):
-    parents = {}
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            fields = leftovers.read(f"/proc/{entry.name}/stat").rpartition(b") ")[2].split()
-            if len(fields) > 1 and fields[0] != b"Z":
-                parents[int(entry.name)] = int(fields[1])
-    found, new = set(), {pid}
-    while new:
-        new = {child for child, parent in parents.items() if parent in new} - found
-        found |= new
-    return found
-
-
 def living(pids):
     return {p for p in pids if leftovers.read(f"/proc/{p}/stat").rpartition(b") ")[2][:1] not in (b"", b"Z")}
 
@@ -239,15 +225,18 @@ def a_hundred_jobs_with_egress_leave_nothing():
             ended = d.ended(job)
             equal((ended["state"], d.output(job)), ("succeeded", b"lo tap0 "), ended)
             builders.add(ended["builder"])
-            seen |= descendants(d.process.pid)
+            seen |= leftovers.descendants(d.process.pid)
         equal(len(builders), 100)
         d.no_builders()
         # A small stock of prepared networks stays: as many as launches may run at once.
-        wait_for(lambda: f"only the stock: {descendants(d.process.pid)}", lambda: len(programs(descendants(d.process.pid), "slirp4netns")) <= 4)
-        wait_for("the holders to end", lambda: len(descendants(d.process.pid)) <= 1 + 3 * 4)
-        seen |= descendants(d.process.pid)
+        wait_for(lambda: f"only the stock: {leftovers.descendants(d.process.pid)}", lambda: len(programs(leftovers.descendants(d.process.pid), "slirp4netns")) <= 4)
+        # Each has slirp4netns, a slot and an agent; and the launcher.
+        wait_for(lambda: f"only the stock: {leftovers.descendants(d.process.pid)}", lambda: len(leftovers.descendants(d.process.pid)) <= 1 + 3 * 4)
+        seen |= leftovers.descendants(d.process.pid)
         platform = d.state / "platforms/local"
-        equal([p for name in ("b", "r", "trash") for p in (platform / name).iterdir()], [])
+        equal([p for name in ("b", "trash") for p in (platform / name).iterdir()], [])
+        names = lambda place: {p.name for p in (platform / place).iterdir()}
+        wait_for(lambda: f"only the stock: {names('r')}, {names('s')}", lambda: names("r") == names("s"))
         for place in ("/run", "/tmp", "/var/run", "/dev/shm"):
             equal(leftovers.files(place, builders), [], place)
         named = [line for line in leftovers.read("/proc/self/mountinfo").decode().splitlines() if str(d.state) in line or any(b in line for b in builders)]
@@ -261,9 +250,8 @@ def networks_that_die_in_stock_are_not_given_to_a_job():
     with daemon(config=config("egress")) as d:
         equal(d.run("--", "true").returncode, 0)
         d.no_builders()
-        for name in ("slirp4netns", "launcher"):  # of the launcher's processes only those that hold a network have one of their own
-            stock = lambda: {p for p in programs(descendants(d.process.pid), name)
-                             if name == "slirp4netns" or os.readlink(f"/proc/{p}/ns/net") != os.readlink("/proc/self/ns/net")}
+        for name in ("slirp4netns", "launcher", "agent"):
+            stock = lambda: {p for p in programs(leftovers.descendants(d.process.pid), name) if p not in leftovers.children(d.process.pid)}
             wait_for(lambda: f"the stock: {stock()}", lambda: len(stock()) == 4)
             dead = stock()
             for pid in dead:
@@ -279,7 +267,7 @@ def a_killed_launchers_networks_end_and_running_jobs_keep_theirs():
     with daemon_in_world("egress") as d:
         job = d.submit("echo begun; while ! nc -w 1 192.0.2.2 7009 </dev/null 2>&-; do sleep 0.1; done; nc -w 3 192.0.2.2 7000 </dev/null")
         d.running(job, b"begun")
-        all_of_it = descendants(d.process.pid)
+        all_of_it = leftovers.descendants(d.process.pid)
         launcher = next(p for p in all_of_it if leftovers.read(f"/proc/{p}/stat").split(b") ")[1].split()[1] == str(d.process.pid).encode()
                         and b"launcher" in leftovers.read(f"/proc/{p}/cmdline"))
         networks = programs(all_of_it, "slirp4netns")
@@ -303,7 +291,7 @@ def a_standalone_run_that_is_killed_leaves_nothing():
         with subprocess.Popen([MAYFLY, "run", "--image", busybox_image(), "--network", network, "--", "sh", "-c", "echo begun; exec sleep 1000"],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
             equal(p.stdout.readline(), b"begun\n", p.poll())
-            processes = descendants(p.pid)
+            processes = leftovers.descendants(p.pid)
             state = next(os.readlink(e.path).rpartition("/")[0] for e in os.scandir(f"/proc/{p.pid}/fd") if os.readlink(e.path).endswith("/mayfly.db"))
             check(state.startswith("/tmp/mayfly-") and len(processes) > 1, state, processes)
             p.kill()

@@ -59,8 +59,10 @@ def builders_that_nobody_owns_are_removed():
             (d.state / name).unlink(missing_ok=True)
         d.config.write_text(d.config.read_text().replace("warm: 3", "warm: 0"))
         d.start()
-        # The daemon's own processes are there too, and have Mayfly's name.
-        orphans = lambda: [p for p in leftovers.processes(d.state) if "mayfly up" not in p and "mayfly-launcher" not in p]
+        # The daemon's own are there too: its launcher, and the containers that wait for an image.
+        def orphans():
+            own = {d.process.pid} | leftovers.descendants(d.process.pid)
+            return [p for p in leftovers.processes(d.state) if int(p.split()[1].rstrip(":")) not in own]
         wait_for(lambda: f"the end of the orphans: {orphans()}", lambda: not orphans() and not leftovers.mounts(d.state))
 
 

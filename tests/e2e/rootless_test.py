@@ -150,8 +150,9 @@ def many_jobs_of_an_ordinary_user_leave_nothing():
         for job in jobs:
             equal(d.ended(job)["state"], "succeeded", d.job(job))
         d.no_builders()
-        names = {e.name for e in os.scandir(d.state / "platforms/local/b")} | {e.name for e in os.scandir(d.state / "platforms/local/r")}
-        equal(names, set())
+        names = lambda place: {e.name for e in os.scandir(d.state / "platforms/local" / place)}
+        equal(names("b"), set())
+        wait_for(lambda: f"only the stock: {names('r')}, {names('s')}", lambda: names("r") == names("s"))
 
 
 @case

@@ -43,13 +43,13 @@ json::object capabilities() {
   return {{"bounding", set}, {"effective", set}, {"permitted", set}};
 }
 
-json::object process(const BuilderRequest& request, const ContainerShape& shape) {
+json::object process(Network network, const ContainerShape& shape) {
   json::array argv{agent::agent_path, agent::listen_fd_flag, std::to_string(agent::listen_fd)};
   const auto flag = [&argv](const char* name, const std::string& value) {
     argv.insert(argv.end(), {json::value(name), json::value(value)});
   };
   if (shape.has_oom_file) flag(agent::oom_fd_flag, std::to_string(agent::oom_fd));
-  if (request.network == Network::egress) flag(agent::hold_fd_flag, std::to_string(agent::hold_fd));
+  if (network == Network::egress) flag(agent::hold_fd_flag, std::to_string(agent::hold_fd));
   flag(agent::seccomp_fd_flag, std::to_string(agent::seccomp_fd));
   flag(agent::orphan_grace_flag, std::to_string(agent::default_orphan_grace_ms));
   return {{"user", {{"uid", 0}, {"gid", 0}}},
@@ -67,13 +67,13 @@ json::array mapping(std::uint32_t first, const ContainerShape& shape) {
           {{"containerID", 1}, {"hostID", first + 1}, {"size", shape.ids - 1}}};
 }
 
-json::object linux_part(const BuilderRequest& request, const ContainerShape& shape) {
+json::object linux_part(Network network, const ContainerShape& shape) {
   json::array namespaces;
   for (const char* type : {"pid", "mount", "ipc", "uts", "cgroup"}) namespaces.push_back({{"type", type}});
-  const bool joins = request.network == Network::egress;
+  const bool joins = network == Network::egress;
   const auto path = [](const char* type) { return std::string(network_placeholder) + "/ns/" + type; };
   if (joins) namespaces.push_back({{"type", "network"}, {"path", path("net")}});
-  if (request.network == Network::none) namespaces.push_back({{"type", "network"}});
+  if (network == Network::none) namespaces.push_back({{"type", "network"}});
   json::object part;
   if (shape.map_users) {
     if (joins)
@@ -88,27 +88,18 @@ json::object linux_part(const BuilderRequest& request, const ContainerShape& sha
                                  "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
                                  "/sys/firmware", "/sys/devices/virtual/powercap"});
   part["readonlyPaths"] = strings({"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"});
-  if (!shape.cgroups_path.empty()) {
-    part["cgroupsPath"] = shape.cgroups_path;
-    part["resources"] =
-        json::object{{"memory", {{"limit", request.limits.memory}}}, {"pids", {{"limit", request.limits.pids}}}};
-    if (request.limits.cpu > 0)
-      part["resources"].as_object()["cpu"] = {{"quota", static_cast<std::int64_t>(request.limits.cpu * 100'000)},
-                                              {"period", 100'000}};
-  }
+  if (!shape.cgroups_path.empty()) part["cgroupsPath"] = shape.cgroups_path;
   return part;
 }
 
 }  // namespace
 
-std::string container_config(const BuilderRequest& request, const ContainerShape& shape) {
-  return json::serialize(
-      json::object{{"ociVersion", "1.0.2"},
-                   {"process", process(request, shape)},
-                   {"root", {{"path", "rootfs"}, {"readonly", false}}},  // writes go to the builder's own layer
-                   {"hostname", request.id},
-                   {"mounts", mounts(request.network)},
-                   {"linux", linux_part(request, shape)}});
+std::string container_config(Network network, const ContainerShape& shape) {
+  return json::serialize(json::object{{"ociVersion", "1.0.2"},
+                                      {"process", process(network, shape)},
+                                      {"root", {{"path", "rootfs"}, {"readonly", false}}},  // until the image comes
+                                      {"mounts", mounts(network)},
+                                      {"linux", linux_part(network, shape)}});
 }
 
 std::vector<std::pair<std::string, std::string>> container_files(const BuilderRequest& request,

@@ -28,7 +28,8 @@ inline constexpr std::array job_capabilities = {"CAP_CHOWN",   "CAP_DAC_OVERRIDE
                                                 "CAP_KILL",    "CAP_SETGID",           "CAP_SETUID",    "CAP_SETPCAP",
                                                 "CAP_SETFCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT"};
 
-std::string container_config(const BuilderRequest& request, const ContainerShape& shape);
+// The same for every builder with this network: its name, limits and image come later.
+std::string container_config(Network network, const ContainerShape& shape);
 
 // /etc/hosts, /etc/hostname and /etc/resolv.conf fit for the builder's network.
 std::vector<std::pair<std::string, std::string>> container_files(const BuilderRequest& request,

@@ -20,7 +20,7 @@ class Writer {
     bytes_ += s;
   }
   template <class T>
-    requires std::is_arithmetic_v<T>
+    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
   void operator()(const T& v) {
     number(static_cast<std::uint64_t>(v));
   }
@@ -50,7 +50,7 @@ class Reader {
     rest_.remove_prefix(size);
   }
   template <class T>
-    requires std::is_arithmetic_v<T>
+    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
   void operator()(T& v) {
     v = static_cast<T>(number());
   }
@@ -91,12 +91,12 @@ void visit_setup(Visitor& v, Setup& s) {
   v(s.directory), v(s.runtime), v(s.is_runc), v(s.cgroup), v(s.cgroup_roots), v(s.all_cgroup_roots), v(s.cgroup_v2),
       v(s.hide_unified);
   v(s.rootless), v(s.host_uid), v(s.host_gid), v(s.sub_uid), v(s.sub_gid), v(s.sub_count);
-  v(s.first_uid), v(s.first_gid), v(s.ids), v(s.egress), v(s.remove_when_gone), v(s.place);
+  v(s.first_uid), v(s.first_gid), v(s.ids), v(s.remove_when_gone), v(s.place), v(s.agent), v(s.configs), v(s.expected);
 }
 template <class Visitor, class Order>
 void visit_order(Visitor& v, Order& o) {
-  v(o.number), v(o.id), v(o.directory), v(o.lowers), v(o.config), v(o.files), v(o.agent), v(o.agent_target);
-  v(o.disk), v(o.memory), v(o.cpu_micros), v(o.pids), v(o.egress), v(o.cancel), v(o.goodbye);
+  v(o.number), v(o.id), v(o.directory), v(o.lowers), v(o.files);
+  v(o.disk), v(o.memory), v(o.cpu_micros), v(o.pids), v(o.network), v(o.cancel), v(o.goodbye);
 }
 template <class Visitor, class Answer>
 void visit_answer(Visitor& v, Answer& a) {

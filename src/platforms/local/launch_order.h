@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model/pool.h"
 #include "os/file.h"
 
 namespace mayfly::local {
@@ -26,7 +27,9 @@ struct LauncherSetup {
   std::uint32_t host_uid = 0, host_gid = 0;  // rootless: who that root is outside
   std::uint32_t sub_uid = 0, sub_gid = 0, sub_count = 0;  // rootless: the subordinate ids that uid 1 and on become
   std::uint32_t first_uid = 0, first_gid = 0, ids = 0;    // builders' uid 0 on the host, and how many follow
-  bool egress = false;  // builders with `network: egress` are expected, so networks are kept ready from the start
+  std::string agent;                                      // on the host
+  std::vector<std::string> configs;                       // config.json for each Network, by its number
+  std::vector<int> expected;     // the Networks of builders to come, for which slots are kept ready from the start
   std::string remove_when_gone;  // a directory: should the daemon be killed, all builders and this go; empty: they stay
   std::string place;  // an existing directory that builders' file systems cover, each in a mount namespace of its own
 };
@@ -34,26 +37,23 @@ struct LauncherSetup {
 // In LauncherSetup::directory: the filter around every agent and so around every job, struct sock_filter[], raw.
 inline constexpr const char* seccomp_file = "seccomp";
 
-// One builder. The descriptor that comes along is the agent's listening socket.
+// One builder.
 struct LaunchOrder {
   std::uint64_t number = 0;  // of the request; the answer carries it
   std::string id;
   std::string directory;                                   // <platform>/b/<id>
   std::vector<std::string> lowers;                         // the image's layers, topmost first
-  std::string config;                                      // config.json
   std::vector<std::pair<std::string, std::string>> files;  // path in the builder → content
-  std::string agent;                                       // on the host
-  std::string agent_target;                                // in the builder
   std::int64_t disk = 0, memory = 0;
   std::int64_t cpu_micros = 0;  // of each 100 ms; 0: not limited
   int pids = 0;
-  bool egress = false;
+  Network network = Network::none;
   bool cancel = false;   // not a launch: give up the one of this id
   bool goodbye = false;  // not a launch: the daemon ends, and has left here what it wants to leave
 };
 
-// In LaunchOrder::config of a builder with egress: the /proc directory of the process whose network and user namespace
-// it joins, which is known only once the slot has the order.
+// In LauncherSetup::configs, known only once a slot is made: the /proc directory of the process whose network and user
+// namespace a builder with egress joins, and the slot's name.
 inline constexpr std::string_view network_placeholder = "@NETWORK@";
 inline constexpr std::string_view slot_placeholder = "@SLOT@";
 void replace_all(std::string& text, std::string_view placeholder, std::string_view value);

@@ -17,25 +17,17 @@
 #include <cerrno>
 #include <cstring>
 
-#include "platforms/local/launch_steps.h"
 #include "platforms/local/launcher_support.h"
-#include "platforms/local/remains.h"
 
 namespace mayfly::local {
 namespace {
 
-constexpr std::size_t idle_slots = 4;       // as many as launches may run in parallel
 constexpr int lock_patience_ms = 15'000;    // for a launcher of a killed daemon to finish
 constexpr int finish_patience_ms = 10'000;  // for launches in flight once the daemon is gone
-constexpr std::size_t max_shifted = 512;    // idmapped layers kept; beyond it, the whole cache is dropped
+constexpr auto unowned_patience = std::chrono::seconds(2);
+constexpr std::size_t max_shifted = 512;  // idmapped layers kept; beyond it, the whole cache is dropped
 
 std::string failed(const std::string& what) { return what + ": " + std::strerror(errno); }
-
-std::string tail_of(const std::string& path) {
-  auto text = os::read_file(path, 1u << 20).value_or("");
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text.size() > 600 ? "…" + text.substr(text.size() - 600) : text;
-}
 
 }  // namespace
 
@@ -48,6 +40,9 @@ static void remove_parent_cgroup(const std::string& path) {
     usleep(5000);
   }
 }
+
+Launcher::Launcher(int control, LauncherSetup setup)
+    : control_(control), setup_(std::move(setup)), place_{setup_.directory, setup_.cgroup, setup_.all_cgroup_roots} {}
 
 int Launcher::run() {
   signal(SIGINT, SIG_IGN);
@@ -66,7 +61,10 @@ int Launcher::run() {
     fill_networks();
     std::vector<pollfd> fds{{control_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
     networks_.add_to(fds);
-    if (poll(fds.data(), fds.size(), -1) < 0) continue;
+    for (const auto& slot : slots_)
+      if (!slot.ready) fds.push_back({slot.socket.get(), POLLIN, 0});
+    if (poll(fds.data(), fds.size(), calm_in_ms()) < 0) continue;
+    look_at_slots();
     if (fds[1].revents) reap();
     look_at_networks();
     if (fds[0].revents) take_message();
@@ -83,14 +81,15 @@ std::string Launcher::prepare() {
   // Containers are children of the runtime, which ends; the launcher inherits and reaps them, whatever the host's PID 1
   // does.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  if (setup_.egress) networks_wanted_ = idle_slots;
   if (auto error = take_lock(); !error.empty()) return error;
   if (setup_.rootless)
     if (auto error = enter_user_namespace(setup_); !error.empty()) return error;
   if (auto error = private_mounts(setup_); !error.empty()) return error;
-  if (setup_.cgroup.empty()) return "";
-  if (auto error = make_parent_cgroups(setup_); !error.empty()) return error;
-  remove_unowned_cgroups();
+  if (auto error = share_lowers(setup_); !error.empty()) return error;
+  if (!setup_.cgroup.empty())
+    if (auto error = make_parent_cgroups(setup_); !error.empty()) return error;
+  remove_unowned();
+  for (int network : setup_.expected) kind(static_cast<Network>(network)).wanted = true;
   return "";
 }
 
@@ -110,66 +109,22 @@ std::string Launcher::take_lock() {
   return "";
 }
 
-void Launcher::remove_unowned_cgroups() {
+// Slots of launchers that were killed.
+void Launcher::remove_unowned() {
+  for (const auto& name : names_in(slots_directory(setup_)))
+    (void)remove_slot(place_, slots_directory(setup_) + "/" + name, after(unowned_patience));
   std::vector<std::string> owned;
   for (const auto& builder : names_in(setup_.directory + "/b"))
-    owned.push_back(os::read_file(setup_.directory + "/b/" + builder + "/slot", 256).value_or(""));
-  for (const auto& root : setup_.cgroup_roots)
+    owned.push_back(os::read_file(setup_.directory + "/b/" + builder + slot_note, 256).value_or(""));
+  const auto unowned = [&owned](const std::string& name) {
+    return name.starts_with("s") && std::find(owned.begin(), owned.end(), name) == owned.end();
+  };
+  for (const auto& name : names_in(setup_.directory + "/r"))
+    if (unowned(name)) (void)os::remove_tree(setup_.directory + "/r/" + name);
+  if (setup_.cgroup.empty()) return;
+  for (const auto& root : setup_.all_cgroup_roots)
     for (const auto& name : names_in(root + setup_.cgroup))
-      if (name.starts_with("s") && std::find(owned.begin(), owned.end(), name) == owned.end()) remove_slot_cgroup(name);
-}
-
-void Launcher::remove_slot_cgroup(const std::string& name) {
-  for (const auto& root : setup_.all_cgroup_roots) kill_and_remove_cgroup(slot_cgroup(setup_, root, name), 2000);
-}
-
-void Launcher::fill_slots() {
-  while (slot_error_.empty() && idle_.size() < idle_slots)
-    if (!fork_slot()) return;
-}
-
-bool Launcher::fork_slot() {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return false;
-  Slot slot;
-  slot.name = "s" + birth_ + "-" + std::to_string(++slots_made_);
-  slot.socket.reset(ends[0]);
-  os::Fd theirs(ends[1]);
-  slot.pid = fork();
-  if (slot.pid == 0) {
-    slot.socket.reset();  // with the launcher's end in its own hands a slot would never learn that the launcher is gone
-    be_slot(slot.name, theirs.get());
-  }
-  if (slot.pid < 0) return false;
-  idle_.push_back(std::move(slot));
-  return true;
-}
-
-void Launcher::be_slot(const std::string& name, int socket) {
-  control_.reset();
-  networks_.forget();
-  waiting_.clear();
-  idle_.clear();  // their sockets: a slot ends when the launcher's end closes, so no other process may hold it
-  busy_.clear();
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (int s : {SIGINT, SIGTERM, SIGPIPE}) signal(s, SIG_DFL);
-  setsid();
-  std::string error = prepare_cgroups(setup_, name);
-  auto order_bytes = receive_message(socket);
-  if (!order_bytes || order_bytes->bytes.empty()) _exit(0);
-  auto order = decode_order(order_bytes->bytes);
-  os::Fd hold;
-  if (order && order->egress)
-    if (auto more = receive_message(socket)) {
-      hold = std::move(more->fd);
-      replace_all(order->config, network_placeholder, "/proc/" + more->bytes);
-    }
-  if (error.empty())
-    error = order ? carry_out(setup_, *order, name, std::move(order_bytes->fd), std::move(hold)) : order.error().what;
-  (void)send_message(socket, error);
-  _exit(1);
+      if (unowned(name)) kill_and_remove_cgroup(slot_cgroup(setup_, root, name), 2000);
 }
 
 void Launcher::take_message() {
@@ -180,53 +135,28 @@ void Launcher::take_message() {
   if (order->goodbye) dismissed_ = true;
   if (order->goodbye) return;
   if (order->cancel) return cancel(*order);
-  launch(std::move(*order), std::move(message->fd));
+  launch(std::move(*order));
 }
 
-void Launcher::launch(LaunchOrder order, os::Fd listen_socket) {
-  if (order.egress && !networks_.any_ready()) {
-    networks_wanted_ = idle_slots;
-    return waiting_.push_back({std::move(order), std::move(listen_socket)});
-  }
+void Launcher::launch(LaunchOrder order) {
+  Kind& k = kind(order.network);
+  k.wanted = true;
+  k.resting = false;
+  Slot* slot = best_slot(order.network);
+  if (!slot && order.network == Network::egress) return waiting_.push_back(std::move(order));
+  if (!slot) return answer(order, failed("cannot fork"));
   if (auto error = make_lowers(order); !error.empty()) return answer(order, error);
-  if (idle_.empty() && !fork_slot()) return answer(order, failed("cannot fork"));
-  Slot slot = std::move(idle_.front());
-  idle_.pop_front();
-  if (order.egress) slot.network = std::move(*networks_.take());
-  if (auto error = hand_over(slot, order, listen_socket); !error.empty()) {
-    // Nobody knows this slot any more, so its cgroup goes with it.
-    kill(slot.pid, SIGKILL);
-    waitpid(slot.pid, nullptr, 0);
-    remove_slot_cgroup(slot.name);
-    return answer(order, error);
-  }
-  slot.order = std::move(order);
-  busy_.push_back(std::move(slot));
-}
-
-std::string Launcher::hand_over(Slot& slot, const LaunchOrder& order, const os::Fd& listen_socket) {
-  // Written before the slot learns of the order: from here on its cgroup is this builder's, whoever dies.
-  if (auto error = note(order.directory + "/slot", slot.name); !error.empty()) return error;
-  Network& network = slot.network;
-  if (order.egress) {
-    const std::string text = std::to_string(network.slirp) + " " + std::to_string(process_start_time(network.slirp));
-    if (auto error = note(order.directory + "/slirp", text); !error.empty()) return error;
-  }
-  if (auto sent = send_message(slot.socket.get(), encode(order), listen_socket.get()); !sent)
-    return sent.error().text();
-  if (!order.egress) return "";
-  auto sent = send_message(slot.socket.get(), std::to_string(network.holder), network.hold.get());
-  network.hold.reset();
-  return sent ? "" : sent.error().text();
+  slot->order = std::move(order);
+  if (slot->ready) hand_over(*slot);
 }
 
 void Launcher::cancel(const LaunchOrder& order) {
   // Its end is reaped and answered as a failed launch; whoever cancels waits for that.
-  for (const auto& slot : busy_)
-    if (slot.order->id == order.id) kill(slot.pid, SIGKILL);
+  for (const auto& slot : slots_)
+    if (slot.order && slot.order->id == order.id) kill(slot.pid, SIGKILL);
   for (auto waiting = waiting_.begin(); waiting != waiting_.end(); ++waiting)
-    if (waiting->order.id == order.id) {
-      answer(waiting->order, "cancelled");
+    if (waiting->id == order.id) {
+      answer(*waiting, "cancelled");
       waiting_.erase(waiting);
       networks_.end_stuck();
       break;
@@ -265,86 +195,25 @@ std::string Launcher::mount_shifted(const std::string& layer, const std::string&
   return mount_idmapped(layer, at, user_namespace_.get());
 }
 
-void Launcher::reap() {
-  signalfd_siginfo drained;
-  while (read(signals_.get(), &drained, sizeof drained) > 0) {
-  }
-  int status = 0;
-  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-    const auto is_it = [pid](const Slot& s) { return s.pid == pid; };
-    if (auto busy = std::find_if(busy_.begin(), busy_.end(), is_it); busy != busy_.end()) {
-      Slot slot = std::move(*busy);
-      busy_.erase(busy);
-      slot_ended(std::move(slot), status);
-    } else if (auto idle = std::find_if(idle_.begin(), idle_.end(), is_it); idle != idle_.end()) {
-      remove_slot_cgroup(idle->name);  // somebody killed it; another takes its place
-      idle_.erase(idle);
-    } else if (networks_.ended(pid)) {
-      networks_wanted_ = 0;
-    }
-  }
-}
-
-// The slot became the runtime, and that has ended: the container runs, or it does not.
-void Launcher::slot_ended(Slot slot, int status) {
-  const LaunchOrder& order = *slot.order;
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    std::string error;
-    pollfd readable{slot.socket.get(), POLLIN, 0};
-    if (poll(&readable, 1, 0) > 0)
-      if (auto text = receive_message(slot.socket.get())) error = text->bytes;
-    if (error.empty()) error = setup_.runtime + " failed: " + tail_of(order.directory + "/stderr");
-    return answer(order, error);
-  }
-  const int pid = std::atoi(os::read_file(order.directory + "/pid", 64).value_or("").c_str());
-  const auto start = pid > 0 ? process_start_time(pid) : 0;
-  if (start == 0) return answer(order, "the agent ended at once: " + tail_of(order.directory + "/stderr"));
-  if (auto error = note(order.directory + "/alive", std::to_string(pid) + " " + std::to_string(start)); !error.empty())
-    return answer(order, error);
-  answer(order, "");
-}
-
-void Launcher::fill_networks() {
-  const auto wanted = std::min(std::max(networks_wanted_, waiting_.size()), idle_slots);
-  const auto error = networks_.prepare(wanted);
-  if (error.empty()) return;
-  networks_wanted_ = 0;
-  for (; !waiting_.empty(); waiting_.pop_front()) answer(waiting_.front().order, error);
-}
-
-// Every failure fails one order at most, and stops the keeping of a stock until the next order: a network that can
-// never be made must not be tried without end.
-void Launcher::look_at_networks() {
-  for (const auto& error : networks_.look()) {
-    networks_wanted_ = 0;
-    if (waiting_.empty()) continue;
-    answer(waiting_.front().order, error);
-    waiting_.pop_front();
-  }
-  while (!waiting_.empty() && networks_.any_ready()) {
-    Waiting next = std::move(waiting_.front());
-    waiting_.pop_front();
-    launch(std::move(next.order), std::move(next.listen_socket));
-  }
-}
-
 void Launcher::answer(const LaunchOrder& order, const std::string& error) {
   if (control_) (void)send_message(control_.get(), encode(LaunchAnswer{order.number, error.empty(), error}));
 }
 
 void Launcher::finish() {
   waiting_.clear();
-  networks_.end();
-  for (int waited = 0; !busy_.empty() && waited < finish_patience_ms; waited += 10) {
+  const auto in_flight = [this] {
+    return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.handed_over; });
+  };
+  for (int waited = 0; in_flight() && waited < finish_patience_ms; waited += 10) {
     usleep(10'000);
     reap();
   }
-  for (const auto& slot : busy_) kill(slot.pid, SIGKILL);
-  for (auto& slot : idle_) {
+  for (auto& slot : slots_) {
     kill(slot.pid, SIGKILL);
     waitpid(slot.pid, nullptr, 0);
-    remove_slot_cgroup(slot.name);
+    if (!slot.handed_over) drop(slot);
   }
+  networks_.end();
   remove_parent_cgroups();
 }
 
@@ -355,12 +224,12 @@ void Launcher::remove_parent_cgroups() {
 
 // The daemon was killed, and nobody will ever start another here.
 void Launcher::stop_builders() {
-  const BuilderPlace place{setup_.directory, setup_.cgroup, setup_.all_cgroup_roots};
   for (const auto& id : names_in(setup_.directory + "/b"))
-    (void)remove_builder(place, id, after(std::chrono::milliseconds(finish_patience_ms)));
+    (void)remove_builder(place_, id, after(std::chrono::milliseconds(finish_patience_ms)));
   remove_parent_cgroups();
   // They are the images' own layers: where one stays mounted, nothing below it may be removed.
-  if (unmount_lowers()) (void)os::remove_tree(setup_.remove_when_gone);
+  if (unmount_lowers() && umount2((setup_.directory + "/l").c_str(), MNT_DETACH) == 0)
+    (void)os::remove_tree(setup_.remove_when_gone);
 }
 
 }  // namespace mayfly::local

@@ -1,10 +1,12 @@
 #pragma once
 // The launcher: a small process beside the daemon that starts containers. It exists because forking a large daemon is
-// slow, and because builders' mounts need a mount namespace that is not the host's. It keeps a few children ready
-// ("slots"), each already in cgroups of its own; an order makes one of them a builder. It outlives a killed daemon only
-// until the launches in flight are done, and its lock file makes the next launcher wait for that.
+// slow, and because builders' mounts need a mount namespace that is not the host's. It keeps a few containers ready
+// that have no image yet (slot.h); an order makes one of them a builder. It outlives a killed daemon only until the
+// launches in flight are done, and its lock file makes the next launcher wait for that.
 #include <sys/types.h>
 
+#include <array>
+#include <chrono>
 #include <deque>
 #include <map>
 #include <optional>
@@ -13,64 +15,78 @@
 
 #include "platforms/local/launch_order.h"
 #include "platforms/local/networks.h"
+#include "platforms/local/remains.h"
+#include "platforms/local/slot.h"
 
 namespace mayfly::local {
 
 class Launcher {
  public:
-  Launcher(int control, LauncherSetup setup) : control_(control), setup_(std::move(setup)) {}
+  Launcher(int control, LauncherSetup setup);
   // Runs until the daemon closes its end of `control`. The exit code of the process.
   int run();
 
  private:
   struct Slot {
-    std::string name;
+    SlotPlace place;
+    Network kind = Network::none;
     pid_t pid = -1;
-    os::Fd socket;                     // orders go in, an error text comes out
-    std::optional<LaunchOrder> order;  // once it has one
-    Network network;                   // egress: what the builder joins
+    os::Fd socket;                     // orders go in, "ready" and error texts come out
+    bool ready = false;                // its container waits
+    std::optional<LaunchOrder> order;  // once it is promised to one
+    bool handed_over = false;          // its directory is the builder's
+    EgressNetwork network;             // egress: what the builder joins
   };
-  struct Waiting {  // for a network
-    LaunchOrder order;
-    os::Fd listen_socket;
+  struct Kind {
+    bool wanted = false;   // slots are kept ready for it
+    bool resting = false;  // one could not be made: no more before the next order, which will be told why
   };
 
+  // launcher.cc: the loop, and the daemon's messages
   std::string prepare();  // lock, mount namespace, cgroups
   std::string take_lock();
-  void remove_unowned_cgroups();
-  void fill_slots();
-  bool fork_slot();
-  [[noreturn]] void be_slot(const std::string& name, int socket);
+  void remove_unowned();
+  int calm_in_ms() const;
   void take_message();
-  void launch(LaunchOrder order, os::Fd listen_socket);
-  std::string hand_over(Slot& slot, const LaunchOrder& order, const os::Fd& listen_socket);
+  void launch(LaunchOrder order);
   void cancel(const LaunchOrder& order);
+  void answer(const LaunchOrder& order, const std::string& error);
   std::string make_lowers(LaunchOrder& order);
   bool unmount_lowers();
   std::string mount_shifted(const std::string& layer, const std::string& at);
-  void reap();
   void stop_builders();
   void remove_parent_cgroups();
+  void finish();
+
+  // launcher_slots.cc: the stock
+  Kind& kind(Network network) { return kinds_.at(static_cast<std::size_t>(network)); }
+  std::size_t idle(Network network) const;
+  void fill_slots();
+  Slot* fork_slot(Network network);
+  Slot* best_slot(Network network);
+  void look_at_slots();
+  void hand_over(Slot& slot);
+  std::string give(Slot& slot);
+  void reap();
   void slot_ended(Slot slot, int status);
+  std::string last_words(const Slot& slot, int status);
+  void drop(const Slot& slot);  // what it made
   void fill_networks();
   void look_at_networks();
-  void answer(const LaunchOrder& order, const std::string& error);
-  void remove_slot_cgroup(const std::string& name);
-  void finish();
 
   os::Fd control_;
   LauncherSetup setup_;
+  BuilderPlace place_;
   os::Fd lock_, signals_, user_namespace_;
   std::string birth_;  // makes slots' names differ from those of every launcher before
   int slots_made_ = 0;
   bool dismissed_ = false;  // the daemon said that it ends
-  std::deque<Slot> idle_;
-  std::vector<Slot> busy_;
+  std::deque<Slot> slots_;
+  std::array<Kind, 3> kinds_;                        // by Network
+  std::chrono::steady_clock::time_point calm_at_{};  // no slot is made ahead before
   Networks networks_{setup_};
-  std::size_t networks_wanted_ = 0;  // how many to keep ready; none before somebody needs them
-  std::deque<Waiting> waiting_;
+  std::deque<LaunchOrder> waiting_;             // for a network
   std::map<std::string, std::string> shifted_;  // layer → its idmapped mount in this process's mount namespace
-  std::string slot_error_;                      // why slots cannot be made; told with the next order
 };
 
 }  // namespace mayfly::local

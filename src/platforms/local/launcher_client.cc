@@ -91,11 +91,11 @@ void LauncherClient::read_answers() {
   }
 }
 
-Result<void> LauncherClient::launch(LaunchOrder order, int listen_socket, Deadline deadline) {
+Result<void> LauncherClient::launch(LaunchOrder order, Deadline deadline) {
   std::unique_lock lock(mutex_);
   const std::uint64_t number = order.number = ++last_number_;
   waiting_[number];
-  if (auto sent = send_message(control_.get(), encode(order), listen_socket); !sent) {
+  if (auto sent = send_message(control_.get(), encode(order)); !sent) {
     waiting_.erase(number);
     return sent;
   }
@@ -112,7 +112,7 @@ void LauncherClient::cancel(const std::string& id) {
   LaunchOrder order;
   order.id = id;
   order.cancel = true;
-  (void)launch(order, -1, std::chrono::steady_clock::now() + std::chrono::seconds(2));
+  (void)launch(order, std::chrono::steady_clock::now() + std::chrono::seconds(2));
 }
 
 bool LauncherClient::alive() const {

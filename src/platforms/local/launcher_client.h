@@ -22,7 +22,7 @@ class LauncherClient {
   ~LauncherClient();  // the launcher finishes what is in flight and ends; waits for that
 
   // Blocks until the builder runs (or the order failed). After `timeout` the order may still be at work: cancel() it.
-  Result<void> launch(LaunchOrder order, int listen_socket, Deadline deadline);
+  Result<void> launch(LaunchOrder order, Deadline deadline);
   void cancel(const std::string& id);
   bool alive() const;
 

@@ -18,6 +18,8 @@ std::string enter_user_namespace(const LauncherSetup& setup);
 // A mount namespace of this process's own, from which nothing spreads; without the unified hierarchy if it is to be
 // hidden.
 std::string private_mounts(const LauncherSetup& setup);
+// Layers mounted from now on in <platform>/l are seen by the mount namespaces of slots made before, too.
+std::string share_lowers(const LauncherSetup& setup);
 std::string make_parent_cgroups(const LauncherSetup& setup);
 
 // Kills what is in it, waits (bounded) until it is empty, removes it. True when it is gone.

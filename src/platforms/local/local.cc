@@ -3,15 +3,12 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
-#include "agent/options.h"
 #include "base/text.h"
 #include "os/file.h"
 #include "os/process.h"
@@ -19,11 +16,11 @@
 #include "platforms/local/launcher_program.h"
 #include "platforms/local/launcher_support.h"
 #include "platforms/local/seccomp.h"
+#include "platforms/local/slot.h"
 
 namespace mayfly::local {
 namespace {
 
-constexpr const char* agent_socket = "agent";  // in the builder's directory
 constexpr std::size_t resolv_limit = 64u << 10;
 
 struct IdRange {
@@ -76,21 +73,6 @@ Result<void> put_program(const std::string& path, std::string_view bytes) {
   return os::write_file_atomically(path, bytes, 0755);
 }
 
-// Bound through the opened directory: the path itself may be longer than the 107 bytes of a unix socket's address.
-Result<os::Fd> listen_at(const std::string& directory, const std::string& name) {
-  MAYFLY_ASSIGN(const os::Fd opened, os::open_file(directory, O_PATH | O_DIRECTORY));
-  const std::string path = "/proc/self/fd/" + std::to_string(opened.get()) + "/" + name;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  MAYFLY_CHECK(path.size() < sizeof address.sun_path);
-  std::memcpy(address.sun_path, path.data(), path.size());
-  os::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket || bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      listen(socket.get(), 8) != 0)
-    return Unexpected(errno_error("cannot listen for the agent", errno, directory));
-  return socket;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<LocalPlatform>> LocalPlatform::create(LocalOptions options, const Log& log) {
@@ -104,7 +86,7 @@ Result<void> LocalPlatform::set_up() {
   const std::string& directory = options_.directory;
   if (directory.empty() || directory[0] != '/')
     return fail(ErrorCode::invalid, "the state directory must be an absolute path", directory);
-  for (const char* below : {"/b", "/r", "/l", "/trash"}) MAYFLY_TRY(os::make_directories(directory + below));
+  for (const char* below : {"/b", "/s", "/r", "/l", "/trash"}) MAYFLY_TRY(os::make_directories(directory + below));
   MAYFLY_TRY(put_program(directory + "/agent", options_.agent_program));
   MAYFLY_TRY(put_program(directory + "/launcher", launcher_program()));
   MAYFLY_ASSIGN(const SeccompFilter filter, compile_seccomp_filter());
@@ -113,7 +95,8 @@ Result<void> LocalPlatform::set_up() {
   MAYFLY_ASSIGN(const std::string runtime, choose_runtime(options_.runtime));
   const HostCgroups cgroups = probe_cgroups();
   setup_.directory = directory;
-  setup_.egress = options_.egress;
+  setup_.agent = directory + "/agent";
+  for (Network n : options_.networks) setup_.expected.push_back(static_cast<int>(n));
   setup_.remove_when_gone = options_.remove_when_gone;
   setup_.runtime = runtime;
   setup_.is_runc = runtime.ends_with("runc");
@@ -146,6 +129,8 @@ Result<void> LocalPlatform::set_up() {
   shape_.open_files = std::min<std::uint64_t>(files.rlim_max, 1u << 20);
   if (setup_.is_runc && !setup_.cgroup.empty())
     shape_.cgroups_path = setup_.cgroup + "/" + std::string(slot_placeholder);  // the launcher knows the slot
+  for (Network n : {Network::none, Network::egress, Network::host})
+    setup_.configs.push_back(container_config(n, shape_));  // by number
   return {};
 }
 
@@ -192,9 +177,7 @@ Result<PlatformImage> LocalPlatform::prepare(const std::string& reference, Deadl
   return images_.prepare(reference, deadline);
 }
 
-std::string LocalPlatform::agent_address(const BuilderId& id) const {
-  return place_.directory(id) + "/" + agent_socket;
-}
+std::string LocalPlatform::agent_address(const BuilderId& id) const { return place_.directory(id) + agent_socket; }
 
 Result<void> LocalPlatform::launch(const BuilderRequest& request, Deadline deadline) {
   if (!is_dns_label(request.id)) return fail(ErrorCode::invalid, "a builder's id must be a DNS label", request.id);
@@ -213,17 +196,14 @@ LaunchOrder LocalPlatform::order_for(const BuilderRequest& request, std::vector<
   order.id = request.id;
   order.directory = place_.directory(request.id);
   order.lowers = std::move(layers);
-  order.config = container_config(request, shape_);
   const std::string resolv =
       request.network == Network::host ? os::read_file("/etc/resolv.conf", resolv_limit).value_or("") : "";
   order.files = container_files(request, resolv);
-  order.agent = options_.directory + "/agent";
-  order.agent_target = agent::agent_path;
   order.disk = request.limits.disk;
   order.memory = request.limits.memory;
   order.cpu_micros = static_cast<std::int64_t>(request.limits.cpu * 100'000);
   order.pids = request.limits.pids;
-  order.egress = request.network == Network::egress;
+  order.network = request.network;
   return order;
 }
 
@@ -231,9 +211,7 @@ Result<void> LocalPlatform::launch_anew(const BuilderRequest& request, Deadline 
   MAYFLY_ASSIGN(auto layers, LocalImages::layers_of(request.image));
   MAYFLY_ASSIGN(const auto launcher_in_use, launcher());
   LaunchOrder order = order_for(request, std::move(layers));
-  MAYFLY_TRY(os::make_directories(order.directory));
-  MAYFLY_ASSIGN(const os::Fd socket, listen_at(place_.directory(request.id), agent_socket));
-  auto launched = launcher_in_use->launch(std::move(order), socket.get(), deadline);
+  auto launched = launcher_in_use->launch(std::move(order), deadline);
   if (!launched) launcher_in_use->cancel(request.id);
   return launched;
 }

@@ -2,6 +2,7 @@
 // The platform `local`: builders as containers on this host, by crun or runc, from images in containers-storage.
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "base/log.h"
@@ -17,7 +18,7 @@ struct LocalOptions {
   std::string directory;                  // StatePaths::platform("local"); made if missing
   std::string agent_program;              // the bytes of the static agent
   std::string runtime = "auto";           // auto, crun or runc
-  bool egress = false;                    // builders with `network: egress` are to come: keep networks ready
+  std::set<Network> networks;             // of the pools: builders for them are begun before anybody asks
   std::string remove_when_gone;           // should this process be killed, its builders and this directory go; or empty
   std::int64_t min_free_disk = 64 << 20;  // below this much free space, no new builders
 };

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -76,6 +77,11 @@ void be_an_ordinary_process() {
   }
   close(5);
   const std::string pid = std::to_string(holder);
+  // It changes its root and unmounts the old one: what the launcher shares with slots must not go with that.
+  if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    dprintf(2, "cannot make a mount namespace: %s\n", std::strerror(errno));
+    _exit(127);
+  }
   if (!map_users(setup, holder)) {
     dprintf(2, "cannot map the users of the network's namespace: %s\n", std::strerror(errno));
     _exit(127);
@@ -104,7 +110,7 @@ std::string Networks::prepare(std::size_t count) {
 }
 
 std::string Networks::start() {
-  Network network;
+  EgressNetwork network;
   Fd keep_read, made_read, made_write, leave, ready_write, words_write;
   if (!make_pipe(keep_read, network.keep) || !make_pipe(made_read, made_write) || !make_pipe(leave, network.hold) ||
       !make_pipe(network.ready, ready_write) || !make_pipe(network.words, words_write))
@@ -121,9 +127,9 @@ std::string Networks::start() {
   return "";
 }
 
-std::optional<Network> Networks::take() {
+std::optional<EgressNetwork> Networks::take() {
   if (ready_.empty()) return std::nullopt;
-  Network network = std::move(ready_.front());
+  EgressNetwork network = std::move(ready_.front());
   ready_.erase(ready_.begin());
   return network;
 }
@@ -140,7 +146,7 @@ std::vector<std::string> Networks::look() {
       ++i;
       continue;
     }
-    Network network = std::move(starting_[i]);
+    EgressNetwork network = std::move(starting_[i]);
     starting_.erase(starting_.begin() + static_cast<std::ptrdiff_t>(i));
     char byte = 0;
     if (read(network.ready.get(), &byte, 1) == 1) {
@@ -159,8 +165,8 @@ bool Networks::ended(pid_t pid) {
     if (network.holder == pid) network.holder = -1;
     if (network.slirp == pid) network.slirp = -1;
   }
-  const auto lost =
-      std::find_if(ready_.begin(), ready_.end(), [pid](const Network& n) { return n.holder == pid || n.slirp == pid; });
+  const auto lost = std::find_if(ready_.begin(), ready_.end(),
+                                 [pid](const EgressNetwork& n) { return n.holder == pid || n.slirp == pid; });
   if (lost == ready_.end()) return false;
   ready_.erase(lost);  // its ends close, so that its other process ends too
   return true;

@@ -16,7 +16,7 @@
 
 namespace mayfly::local {
 
-struct Network {
+struct EgressNetwork {
   pid_t holder = -1, slirp = -1;
   os::Fd keep;   // the holder ends when this closes: once the builder has joined
   os::Fd hold;   // slirp4netns ends when the last copy of this closes: the builder's agent gets it
@@ -31,7 +31,7 @@ class Networks {
 
   // Starts networks until so many are ready or starting. What failed, or "".
   std::string prepare(std::size_t count);
-  std::optional<Network> take();  // one that is ready
+  std::optional<EgressNetwork> take();  // one that is ready
   bool any_ready() const { return !ready_.empty(); }
 
   void add_to(std::vector<pollfd>& fds) const;  // becomes readable when look() has something to do
@@ -46,7 +46,7 @@ class Networks {
   std::string start();
 
   const LauncherSetup& setup_;
-  std::vector<Network> starting_, ready_;
+  std::vector<EgressNetwork> starting_, ready_;
 };
 
 }  // namespace mayfly::local

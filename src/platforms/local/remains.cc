@@ -14,6 +14,7 @@
 #include "os/file.h"
 #include "platforms/local/launch_order.h"
 #include "platforms/local/launcher_support.h"
+#include "platforms/local/slot.h"
 
 namespace mayfly::local {
 namespace {
@@ -50,34 +51,42 @@ Result<void> end_process(const Process& p, Deadline deadline, const std::string&
   return {};
 }
 
-Result<void> move_to_trash(const BuilderPlace& place, const BuilderId& id) {
+// By rename first: as long as a builder's directory is there, list() knows of the builder.
+Result<void> move_to_trash(const BuilderPlace& place, const std::string& directory) {
   static std::atomic<unsigned> count = 0;
   const std::string trash = place.platform_directory + "/trash";
   MAYFLY_TRY(os::make_directories(trash));
-  const std::string target = trash + "/" + id + "." + std::to_string(getpid()) + "." + std::to_string(++count);
-  if (rename(place.directory(id).c_str(), target.c_str()) != 0) {
+  const std::string target =
+      trash + directory.substr(directory.rfind('/')) + "." + std::to_string(getpid()) + "." + std::to_string(++count);
+  if (rename(directory.c_str(), target.c_str()) != 0) {
     if (errno == ENOENT) return {};
-    return Unexpected(errno_error("cannot move the builder's directory away", errno, place.directory(id)));
+    return Unexpected(errno_error("cannot move the builder's directory away", errno, directory));
   }
   return os::remove_tree(target);
 }
 
 }  // namespace
 
-bool is_alive(const BuilderPlace& place, const BuilderId& id) { return runs(noted(place.directory(id) + "/alive")); }
+bool is_alive(const BuilderPlace& place, const BuilderId& id) { return runs(noted(place.directory(id) + slot_alive)); }
 
-Result<void> remove_builder(const BuilderPlace& place, const BuilderId& id, Deadline deadline) {
-  const std::string directory = place.directory(id);
-  MAYFLY_TRY(end_process(noted(directory + "/alive"), deadline, "the builder's first process"));
+bool first_process_runs(const std::string& directory) { return runs(noted(directory + slot_process)); }
+
+Result<void> remove_slot(const BuilderPlace& place, const std::string& directory, Deadline deadline) {
+  for (const char* file : {slot_process, slot_alive})
+    MAYFLY_TRY(end_process(noted(directory + file), deadline, "the builder's first process"));
   MAYFLY_TRY(end_process(noted(directory + "/slirp"), deadline, "the builder's slirp4netns"));
-  const std::string slot = os::read_file(directory + "/slot", 256).value_or("");
+  const std::string slot = os::read_file(directory + slot_note, 256).value_or("");
   if (!slot.empty() && !place.cgroup.empty())
     for (const auto& root : place.cgroup_roots)
       if (!kill_and_remove_cgroup(root + place.cgroup + "/" + slot, milliseconds_until(deadline)))
         return fail(ErrorCode::timeout, "the builder's cgroup cannot be removed: processes in it do not die",
                     root + place.cgroup + "/" + slot);
-  MAYFLY_TRY(os::remove_tree(place.platform_directory + "/r/" + id));
-  return move_to_trash(place, id);  // last: as long as it is there, list() knows of the builder
+  if (!slot.empty()) MAYFLY_TRY(os::remove_tree(place.platform_directory + "/r/" + slot));
+  return move_to_trash(place, directory);
+}
+
+Result<void> remove_builder(const BuilderPlace& place, const BuilderId& id, Deadline deadline) {
+  return remove_slot(place, place.directory(id), deadline);
 }
 
 }  // namespace mayfly::local
