@@ -237,6 +237,12 @@ TEST(OpenApiTest, SchemasNameTheMembersThatAreWritten) {
   same("Builder", to_json(test::full_builder()));
   same("LedgerEntry", to_json(LedgerEntry{}));
   same("ErrorDetail", to_json(Error{ErrorCode::invalid, "a", "b", "c"}));
+  auto pool = to_json(test::full_pool_explanation());
+  same("PoolExplanation", pool);
+  same("Pool", pool["pool"].as_object());
+  same("PoolWait", pool["pool"].as_object()["waits"].as_array()[0].as_object());
+  same("NumberSource", pool["numbers"].as_array()[0].as_object());
+  same("PoolStart", pool["starts"].as_array()[0].as_object(), {"problem"});
   auto plan = to_json(test::full_config_plan());
   same("ConfigPlan", plan);
   same("ConfigItem", plan["changes"].as_array()[0].as_object());

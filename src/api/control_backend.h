@@ -45,6 +45,9 @@ class ControlBackend final : public Backend {
   void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) override {
     control_.rollback_image(std::move(name), std::move(to), std::move(who), std::move(done));
   }
+  void explain_pool(PoolName name, Done<PoolExplanation> done) override {
+    control_.explain_pool(std::move(name), std::move(done));
+  }
   void plan_config(ConfigSource source, Done<ConfigPlan> done) override;
   void apply_config(ConfigSource source, ConfigOrder order, Done<ConfigPlan> done) override;
   void ledger(std::uint64_t from, std::size_t limit, std::string subject,

@@ -182,6 +182,11 @@ void explain(Call& call) {
       call.id, answer_with<Explanation>(call.reply, 200, [](const Explanation& e) { return to_json(e); }));
 }
 
+void explain_pool(Call& call) {
+  call.services.backend.explain_pool(
+      call.name, answer_with<PoolExplanation>(call.reply, 200, [](const PoolExplanation& e) { return to_json(e); }));
+}
+
 void list_builders(Call& call) {
   call.services.backend.builders(call.flag("gone"), answer_with<std::vector<Builder>>(call.reply, 200, listed));
 }

@@ -13,6 +13,7 @@ void get_output(Call& call);
 void cancel(Call& call);
 void wait(Call& call);
 void explain(Call& call);
+void explain_pool(Call& call);
 void list_builders(Call& call);
 void list_pools(Call& call);
 void get_status(Call& call);

@@ -75,7 +75,11 @@ json::object schemas() {
   add("Explanation", "job:Job! story:[LedgerEntry]! ahead:[Job]! ahead_total:i!");
   add("Pool",
       "name:s! image:s! image_digest:s! platform:s! warm:i! max:i! network:s! problem:s! queued:i! starting:i! "
-      "ready:i! busy:i! stopping:i!");
+      "ready:i! busy:i! stopping:i! waits:[PoolWait]!");
+  add("PoolWait", "reason:Reason! jobs:i!");
+  add("NumberSource", "number:s! value:i! entry:s! since:i");
+  add("PoolStart", "builder:s! at:i! took_us:i problem:s");
+  add("PoolExplanation", "pool:Pool! numbers:[NumberSource]! numbers_until:i starts:[PoolStart]! builders:[Builder]!");
   add("PoolList", "pools:[Pool]!");
   add("Status", "started_at:i! notice:s! pools:[Pool]!");
   add("ConfigSubmission", "text:s file:s plan:s strand:b");

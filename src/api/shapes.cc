@@ -7,6 +7,9 @@
 namespace mayfly::api {
 namespace json = boost::json;
 
+json::object to_json(const PoolWait& wait);
+json::object to_json(const PoolStart& start);
+json::object to_json(const plan::NumberSource& source);
 json::object to_json(const plan::ConfigItem& item);
 json::object to_json(const plan::StrandedJob& job);
 
@@ -37,7 +40,8 @@ json::object to_json(const PoolStatus& p) {
           {"starting", p.starting},
           {"ready", p.ready},
           {"busy", p.busy},
-          {"stopping", p.stopping}};
+          {"stopping", p.stopping},
+          {"waits", array_of(p.waits)}};
 }
 
 json::object pools_only(const Status& s) {
@@ -50,6 +54,32 @@ json::object to_json(const Status& s) {
   auto out = pools_only(s);
   out["started_at"] = to_micros(s.started_at);
   out["notice"] = s.notice;
+  return out;
+}
+
+json::object to_json(const PoolWait& w) { return {{"reason", to_json(w.reason)}, {"jobs", w.jobs}}; }
+
+json::object to_json(const PoolStart& s) {
+  json::object out{{"builder", s.builder}, {"at", to_micros(s.at)}};
+  if (s.problem.empty())
+    out["took_us"] = s.took.count();
+  else
+    out["problem"] = s.problem;
+  return out;
+}
+
+json::object to_json(const plan::NumberSource& s) {
+  json::object out{{"number", s.number}, {"value", s.value}, {"entry", s.entry}};
+  if (!s.entry.empty()) out["since"] = to_micros(s.since);
+  return out;
+}
+
+json::object to_json(const PoolExplanation& e) {
+  json::object out{{"pool", to_json(e.status)},
+                   {"numbers", array_of(e.numbers)},
+                   {"starts", array_of(e.starts)},
+                   {"builders", array_of(e.builders)}};
+  if (e.numbers_until) out["numbers_until"] = to_micros(*e.numbers_until);
   return out;
 }
 

@@ -9,6 +9,7 @@ namespace mayfly::api {
 boost::json::object to_json(const PoolStatus& p);
 boost::json::object to_json(const Status& s);
 boost::json::object to_json(const Explanation& e);
+boost::json::object to_json(const PoolExplanation& e);
 boost::json::object to_json(const LedgerCheck& c);
 boost::json::object list(const std::vector<Job>& jobs);
 boost::json::object list(const std::vector<Builder>& builders);

@@ -53,6 +53,16 @@ inline ImageStatus full_image() {
   return {"general", "/recipe", {v}, {{"latest", "2.4.1"}}, {p}};
 }
 
+inline PoolExplanation full_pool_explanation() {
+  PoolExplanation e;
+  e.status.waits = {{{ReasonCode::pool_at_max, "t", from_micros(5), from_micros(6)}, 3}};
+  e.numbers = {{"warm", 1, "0 5 * * * UTC", from_micros(5)}, {"max", 2, {}, {}}};
+  e.numbers_until = from_micros(7);
+  e.starts = {{"p-1", from_micros(5), seconds(1), {}}, {"p-2", from_micros(5), {}, "no room"}};
+  e.builders = {full_builder()};
+  return e;
+}
+
 inline ConfigPlan full_config_plan() {
   ConfigPlan p;
   p.change.id = "id", p.file = "/etc/mayfly/mayfly.yaml", p.summary = "1 pool changed";
@@ -101,6 +111,7 @@ class FakeBackend final : public Backend {
   void ledger(std::uint64_t, std::size_t, std::string, Done<std::vector<LedgerEntry>> done) override {
     done(std::vector<LedgerEntry>{some_entry()});
   }
+  void explain_pool(PoolName, Done<PoolExplanation> done) override { done(full_pool_explanation()); }
   void plan_config(ConfigSource source, Done<ConfigPlan> done) override { config = source, done(full_config_plan()); }
   void apply_config(ConfigSource source, ConfigOrder order, Done<ConfigPlan> done) override {
     config = source, config_order = order, done(full_config_plan());

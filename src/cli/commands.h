@@ -14,6 +14,7 @@ int command_jobs(Call& call);
 int command_builders(Call& call);
 int command_logs(Call& call);
 int command_explain(Call& call);
+int explain_pool(Call& call);  // `explain` with the name of a pool
 int command_cancel(Call& call);
 int command_audit_show(Call& call);
 int command_audit_verify(Call& call);

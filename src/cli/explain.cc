@@ -144,6 +144,10 @@ int show_explanation(Call& call, const json::object& answer) {
 }  // namespace
 
 int command_explain(Call& call) {
+  // A job's number, or else a pool's name.
+  const auto& operand = call.line.operands.front();
+  if (operand.find_first_not_of("0123456789") != std::string::npos && !operand.starts_with("job/"))
+    return explain_pool(call);
   auto id = call.job_operand();
   if (!id) return call.usage(id.error());
   auto address = find_daemon(call.line.connection, call.environment);

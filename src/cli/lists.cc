@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/connection.h"
 #include "cli/read.h"
+#include "cli/waits.h"
 #include "model/json.h"
 
 namespace mayfly {
@@ -107,6 +108,9 @@ int command_status(Call& call) {
     if (auto* a = answer.if_contains("pools"); a && a->is_array())
       text += call.output.paint(problems(a->get_array()), Output::Colour::bad);
     if (!pools.empty()) text += "\n" + table.text(call.output);
+    for (const auto* p : pools)
+      if (auto waits = waits_text(*p, now, "  "); !waits.empty())
+        text += fmt::format("\nWhy jobs of pool {} wait:\n{}", printable(read_text(*p, "name")), waits);
     call.output.out(text);
     return 0;
   });

@@ -111,12 +111,15 @@ std::vector<Command> queries() {
        .run = command_logs,
        .completes = Completes::job});
   out.push_back({.name = "explain",
-                 .operands = "JOB",
+                 .operands = "JOB|POOL",
                  .least = 1,
                  .most = 1,
-                 .summary = "Say why a job waits, or how it ended, and all that happened to it",
+                 .summary = "Say why a job waits, or how it ended; or why a pool has the builders that it has",
+                 .description =
+                     "Of a job: all that happened to it. Of a pool: how many builders it may have now and why, what "
+                     "they do, what its jobs wait for, and how the last starts went.",
                  .options = {json_option},
-                 .examples = {"mayfly explain 17"},
+                 .examples = {"mayfly explain 17", "mayfly explain general"},
                  .run = command_explain,
                  .completes = Completes::job});
   out.push_back({.name = "cancel",

@@ -142,6 +142,9 @@ void Control::rollback_image(std::string name, std::optional<SemVer> to, std::st
   loop_->post([c = &loop_->core(), name = std::move(name), to = std::move(to), who = std::move(who),
                done = std::move(done)] { c->withdraw_after(name, to, who, done); });
 }
+void Control::explain_pool(PoolName name, Done<PoolExplanation> done) {
+  loop_->post([c = &loop_->core(), name = std::move(name), done = std::move(done)] { done(c->explain_pool(name)); });
+}
 void Control::plan_config(Config config, Done<plan::ConfigChange> done) {
   loop_->post(
       [c = &loop_->core(), config = std::move(config), done = std::move(done)] { done(c->plan_config(config)); });

@@ -26,11 +26,34 @@
 
 namespace mayfly {
 
+// What queued jobs of a pool wait for: those with the same reason together.
+struct PoolWait {
+  Reason reason;  // of the one that has waited longest; `since` is its own
+  int jobs = 0;
+};
+
 struct PoolStatus {
   PoolSpec spec;
   std::string image_digest;  // once resolved
   std::string problem;       // why it cannot start builders for now; empty: it can
   int queued = 0, starting = 0, ready = 0, busy = 0, stopping = 0;
+  std::vector<PoolWait> waits;  // most jobs first
+};
+
+// A builder that was started, or could not be, since the daemon is up.
+struct PoolStart {
+  BuilderId builder;
+  Time at{};            // when it was asked for
+  Duration took{};      // until it was ready
+  std::string problem;  // it did not come to that: why
+};
+
+struct PoolExplanation {
+  PoolStatus status;
+  std::vector<plan::NumberSource> numbers;  // warm, min and max as they hold now, and why
+  std::optional<Time> numbers_until;        // when the schedule changes something next
+  std::vector<PoolStart> starts;            // the last ones, newest first
+  std::vector<Builder> builders;            // by age
 };
 
 struct Status {
@@ -113,6 +136,7 @@ class Control {
   void builders(bool gone_too, Done<std::vector<Builder>> done);
   void status(Done<Status> done);
   void explain(JobId id, Done<Explanation> done);
+  void explain_pool(PoolName name, Done<PoolExplanation> done);
   // What `config` would change if it were in force.
   void plan_config(Config config, Done<plan::ConfigChange> done);
   // Puts it into force, but for what only a restart can change. conflict: it is not the change that was shown any more,

@@ -206,43 +206,6 @@ void Core::flush() {
   create_next_files();
 }
 
-Status Core::status() {
-  Status s;
-  s.started_at = started_at_;
-  s.notice = store_problem_.empty() ? "" : "the store cannot be written to: " + store_problem_;
-  for (const auto& [name, p] : platforms_)
-    if (const auto& view = roster_.platform_view(name); s.notice.empty() && !view.problem.empty())
-      s.notice = fmt::format("platform '{}' takes no builders: {}", name, view.problem);
-  std::map<PoolName, PoolStatus*> at;
-  s.pools.reserve(parts_.config.pools.size());
-  see();
-  for (const auto& [name, spec] : parts_.config.pools) {
-    const auto& view = roster_.pool_view(name);
-    PoolStatus& p = s.pools.emplace_back();
-    at[name] = &p;
-    p.spec = spec;
-    p.spec.warm = view.numbers.warm;
-    p.spec.min = view.numbers.min;
-    p.spec.max = view.numbers.max;
-    if (const auto& image = pools_.at(name).images.front()) p.image_digest = image->digest;
-    const auto& version = view.versions.front();
-    p.problem = !version.image.problem.empty() ? version.image.problem
-                : version.starts.failed > 0    ? version.starts.problem
-                                               : "";
-  }
-  for (const auto& [id, j] : jobs_)
-    if (auto p = at.find(j.spec.pool); p != at.end()) p->second->queued += j.state == JobState::queued;
-  for (const auto& [id, b] : builders_) {
-    auto p = at.find(b.pool);
-    if (p == at.end()) continue;
-    p->second->starting += b.state == BuilderState::requested || b.state == BuilderState::starting;
-    p->second->ready += b.state == BuilderState::ready;
-    p->second->busy += b.state == BuilderState::busy;
-    p->second->stopping += b.state == BuilderState::stopping;
-  }
-  return s;
-}
-
 void Core::begin_stop(bool kill) {
   shutting_down_ = true;
   killing_ = kill;

@@ -39,6 +39,7 @@ class Core {
   Result<std::vector<Builder>> builders(bool gone_too);
   Status status();
   Result<Explanation> explain(JobId id);
+  Result<PoolExplanation> explain_pool(const PoolName& name);
   plan::ConfigChange plan_config(const Config& wanted);
   void apply_config(ConfigOrder order, Done<plan::ConfigChange> done);
   void release(ReleaseRequest request, std::string who, Done<ImageVersion> done);
@@ -60,6 +61,7 @@ class Core {
     std::optional<plan::Schedule> schedule;            // of pools that have one
     Time numbers_from{};                               // the view's numbers hold from here until their `until`
     std::vector<std::optional<PlatformImage>> images;  // by the versions of the pool's view
+    std::deque<PoolStart> starts;                      // the last few, newest first
     int generation = 0;  // of its images: an answer that comes late is about one that the pool uses no more
   };
   struct PlatformRuntime {
@@ -83,6 +85,7 @@ class Core {
   void carry_out(const plan::FailJob& action);
   void carry_out(const plan::CancelOverdue& action);
   Job with_reason(const Job& job);
+  void sum_up_waits(std::map<PoolName, PoolStatus*>& pools);
   void flush();
   void effect(std::string name, std::function<void()> run) { effects_.push_back({std::move(name), std::move(run)}); }
   // Before all that are not urgent: a waiting job is not to wait for the answers to clients.
@@ -121,6 +124,7 @@ class Core {
   void start_builder(const plan::StartBuilder& action);
   void on_launched(const BuilderId& id, const Result<void>& result);
   void start_failed(Builder& b, const Error& error);
+  void remember_start(const Builder& b, const std::string& problem);
   void stop_builder(Builder& b, const std::string& why);
   void issue_stop(const Builder& b);
   void on_stopped(const BuilderId& id, const Result<void>& result);

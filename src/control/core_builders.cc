@@ -15,6 +15,7 @@ namespace {
 constexpr Duration connect_patience = std::chrono::seconds(60);
 constexpr Duration stop_retry = std::chrono::seconds(5);
 constexpr std::size_t listed_builders = 1000;
+constexpr std::size_t remembered_starts = 10;
 
 std::string subject(const BuilderId& id) { return "builder/" + id; }
 
@@ -121,9 +122,18 @@ void Core::start_failed(Builder& b, const Error& error) {
     }
     wake_by(*version.starts.after);
   }
+  remember_start(b, error.text());
   record("builder.start-failed", subject(b.id), json::serialize(json::object{{"problem", error.text()}}));
   parts_.log.warning("builder {} could not be started: {}", b.id, error.text());
   stop_builder(b, "it could not be started: " + error.text());
+}
+
+void Core::remember_start(const Builder& b, const std::string& problem) {
+  auto run = pools_.find(b.pool);
+  if (run == pools_.end()) return;
+  auto& starts = run->second.starts;
+  starts.push_front({b.id, b.requested_at, problem.empty() ? b.ready_at - b.requested_at : Duration(0), problem});
+  if (starts.size() > remembered_starts) starts.pop_back();
 }
 
 void Core::stop_builder(Builder& b, const std::string& why) {
@@ -234,6 +244,7 @@ void Core::on_hello(Builder& b, const agent::Hello& hello) {
     starts.failed = 0;
     starts.after.reset();
   }
+  remember_start(b, {});
   record("builder.ready", subject(b.id), "{}");
   save(b);
 }

@@ -89,7 +89,9 @@ void Core::put_in_force(Config next) {
   for (const auto& [name, spec] : before.pools) {
     if (parts_.config.pools.contains(name)) continue;
     pools_.erase(name);
-    roster_.pool_view(name).spec = nullptr;
+    auto& view = roster_.pool_view(name);
+    view.spec = nullptr;
+    view.numbers = {};  // or its schedule's next time, once past, would wake the loop without end
   }
   for (const auto& [name, spec] : parts_.config.pools) set_up_pool(name, same_image(before, parts_.config, name));
   next_sweep_ = {};  // keep_jobs may be shorter now

@@ -137,6 +137,22 @@ TEST(CoreConfig, AnImageThatComesTooLateIsNotUsed) {
   EXPECT_EQ(w.job(id).state, JobState::running);
 }
 
+TEST(CoreConfig, TheScheduleOfARemovedPoolWakesNobody) {
+  ConfigWorld w;
+  w.pool().schedule = {{"0 * * * *", "UTC", 1, {}, {}}};
+  w.start();
+  w.run(seconds(5));
+  EXPECT_EQ(w.builders(), 1u);
+  Config next = w.config;
+  next.pools["q"] = w.pool();
+  next.pools["q"].name = "q";
+  next.pools["q"].schedule = {};
+  next.pools.erase("p");
+  ASSERT_TRUE(w.apply(next));
+  w.run(std::chrono::hours(3));  // fails if it never comes to rest
+  EXPECT_EQ(w.builders(), 0u);
+}
+
 TEST(CoreConfig, AJobWhosePoolLostItsSecretEndsWithThatReason) {
   ConfigWorld w;
   w.pool().max = 1;

@@ -52,6 +52,9 @@ TEST(ConfigFacts, TheFingerprintTellsConfigurationsApart) {
   b.images["img"].args["BASE"] = "alpine";
   EXPECT_NE(fingerprint(a), fingerprint(b));
   b = one_pool();
+  b.pools["p"].ci_settings["organization"] = "acme";
+  EXPECT_NE(fingerprint(a), fingerprint(b));
+  b = one_pool();
   b.pools["q"] = b.pools["p"];
   EXPECT_NE(fingerprint(a), fingerprint(b));
 }

@@ -61,5 +61,21 @@ TEST(Schedule, TheNightlyRefreshIsTheLastOne) {
   EXPECT_EQ(Schedule(pool).at(sunday(2, 59)).refresh, sunday(-21));
 }
 
+TEST(Schedule, SaysWhichEntryCounts) {
+  PoolSpec pool;
+  pool.warm = 1;
+  pool.max = 5;
+  pool.schedule = {{"0 5 * * *", "UTC", 10, {}, {}}, {"0 6 * * *", "UTC", {}, {}, 8}};
+  Time seven = from_micros(1'800'000'000'000'000);  // 08:00 UTC
+  auto from = Schedule(pool).sources(seven);
+  ASSERT_EQ(from.size(), 3u);
+  EXPECT_EQ(from[0].value, 8);  // of the 10, what max allows
+  EXPECT_EQ(from[0].entry, "0 5 * * * UTC");
+  EXPECT_EQ(seven - from[0].since, std::chrono::hours(3));
+  EXPECT_EQ(from[1].entry, "");
+  EXPECT_EQ(from[2].value, 8);
+  EXPECT_EQ(from[2].entry, "0 6 * * * UTC");
+}
+
 }  // namespace
 }  // namespace mayfly::plan
