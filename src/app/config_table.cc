@@ -213,7 +213,7 @@ constexpr ConfigKey keys[] = {
             "`weight`; idle builders make room for jobs that wait.",
      .store = [](T t, V v) { t.platform->max = static_cast<int>(v.integer); }},
     {.in = S::platform, .name = "parallel_launches", .kind = K::integer, .min = "1", .max = "1000", .example = "4",
-     .doc = "Builders that it starts at once. As it thinks best when not given: `local` takes twice the cores.",
+     .doc = "Builders that it starts at once. As it thinks best when not given: `local` starts 4.",
      .store = [](T t, V v) { t.platform->parallel_launches = static_cast<int>(v.integer); }},
     {.in = S::platform, .name = "launches_per_minute", .kind = K::integer, .min = "1", .max = "1000000", .example = "600",
      .doc = "Builders that it starts in a minute. Not limited when not given. As many may start at once after a quiet "
