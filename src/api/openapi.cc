@@ -43,10 +43,12 @@ json::object schemas() {
   add("ErrorDetail", "code:s! what:s! where:s next:s");
   add("Error", "error:ErrorDetail!");
   add("JobSpec",
-      "pool:s! name:s command:[s] script:s env:m secrets:[s] timeout_us:i priority:i input:s output:s repeatable:b "
+      "pool:s labels:[s] name:s command:[s] script:s env:m secrets:[s] timeout_us:i priority:i input:s output:s "
+      "repeatable:b "
       "submitter:s");
   add("Submission",
-      "pool:s! name:s command:[s] script:s env:m secrets:[s] timeout_us:i priority:i input:s output:s repeatable:b "
+      "pool:s labels:[s] name:s command:[s] script:s env:m secrets:[s] timeout_us:i priority:i input:s output:s "
+      "repeatable:b "
       "submitter:s idempotency_key:s");
   add("Reason", "code:s! text:s! since:i until:i");
   add("CiRecord", "id:s! url:s name:s runner:s taken:b result:s queued_at:i started_at:i ended_at:i");

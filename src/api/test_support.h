@@ -19,7 +19,7 @@ using net::test::RawClient;
 inline Job full_job() {
   Job j;
   j.id = 7;
-  j.spec = {"p", "n", {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'), "out", true, "me", {}};
+  j.spec = {"p", {"l"}, "n", {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'), "out", true, "me", {}};
   j.state = JobState::failed;
   j.builder = "b", j.image_digest = "d", j.cancel_requested = true, j.idempotency_key = "k", j.log_truncated = true;
   j.image_version = "general@1.0.0";

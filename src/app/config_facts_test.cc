@@ -14,6 +14,7 @@ Config a_config() {
   c.pools["p"].schedule.resize(1);
   c.images["i"].name = "i";
   c.secrets["s"].name = "s";
+  c.platforms["local"];
   return c;
 }
 
@@ -23,7 +24,8 @@ TEST(ConfigFacts, EveryKeyOfTheTableChangesThem) {
   for (const auto& key : config_keys()) {
     if (!key.store) continue;
     auto c = a_config();
-    ConfigTarget target{&c, &c.images["i"], &c.pools["p"], &c.pools["p"].schedule[0], &c.secrets["s"]};
+    ConfigTarget target{
+        &c, &c.images["i"], &c.pools["p"], &c.pools["p"].schedule[0], &c.secrets["s"], &c.platforms["local"]};
     ConfigValue value{"/elsewhere", 77, 7.7, seconds(77), {"other"}, {{"K", "v"}}};
     bool differs = false;  // one of the choices is what holds already
     for (const auto& choice :

@@ -120,6 +120,8 @@ ConfigTarget Reader::target_for(const ConfigKey& key, const std::string& name) {
   } else if (key.child == ConfigSection::image) {
     t.image = &reading_.config.images[name];
     t.image->name = name;
+  } else if (key.child == ConfigSection::platform) {
+    t.platform = &reading_.config.platforms[name];
   } else {
     t.secret = &reading_.config.secrets[name];
     t.secret->name = name;

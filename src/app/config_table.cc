@@ -27,6 +27,14 @@ bool is_pool_name(std::string_view text) { return is_dns_label(text) && text.siz
 // A secret's name becomes a variable: npm-token is NPM_TOKEN.
 bool is_secret_name(std::string_view text) { return is_dns_label(text) && !is_digit(text[0]); }
 
+bool is_label(std::string_view text) {
+  return !text.empty() && text.size() <= 100 && std::all_of(text.begin(), text.end(), [](char c) {
+    return is_letter(c) || is_digit(c) || c == '-' || c == '_' || c == '.' || c == '/' || c == ':' || c == '+';
+  });
+}
+
+bool is_platform(std::string_view text) { return text == "local"; }
+
 bool is_address(std::string_view text) {
   auto colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return false;
@@ -90,6 +98,8 @@ constexpr ConfigShape secret_shape{
     "1 to 63 of a-z, 0-9 and '-', beginning with a letter and ending with a letter or digit"};
 constexpr ConfigShape variable_shape{is_variable, "^[A-Za-z_][A-Za-z0-9_]{0,199}$",
                                      "letters, digits and '_', not beginning with a digit"};
+constexpr ConfigShape label_shape{is_label, "^[A-Za-z0-9_./:+-]{1,100}$", "1 to 100 letters, digits and any of '-_./:+'"};
+constexpr ConfigShape platform_shape{is_platform, "^local$", "'local', so far"};
 constexpr ConfigShape address_shape{is_address, "^(\\[[0-9A-Za-z.:-]+\\]|[0-9A-Za-z.-]+):[0-9]{1,5}$",
                                     "HOST:PORT with a port from 1 to 65535"};
 constexpr ConfigShape cron_shape{has_five_fields, "^\\s*\\S+(\\s+\\S+){4}\\s*$", "five fields: minute hour day-of-month month day-of-week"};
@@ -108,6 +118,8 @@ constexpr ConfigKey keys[] = {
      .doc = "Images that Mayfly builds from recipes, by name."},
     {.in = S::top, .name = "secrets", .kind = K::sections, .shape = &secret_shape, .child = S::secret,
      .doc = "Where the values of secrets come from, by name. The values themselves are never in this file."},
+    {.in = S::top, .name = "platforms", .kind = K::sections, .shape = &platform_shape, .child = S::platform,
+     .doc = "What all pools of a platform share, by the platform's name. So far there is `local`, this machine."},
     {.in = S::top, .name = "server", .kind = K::section, .child = S::server,
      .doc = "The API over TCP. Without it the daemon listens on the unix socket in its state directory only."},
     {.in = S::top, .name = "release", .kind = K::section, .child = S::release,
@@ -162,6 +174,18 @@ constexpr ConfigKey keys[] = {
     {.in = S::pool, .name = "secrets", .kind = K::names, .shape = &secret_shape, .example = "[npm-token]",
      .doc = "Names under `secrets:` that jobs of this pool may ask for.",
      .store = [](T t, V v) { t.pool->secrets = v.names; }},
+    {.in = S::pool, .name = "labels", .kind = K::names, .shape = &label_shape, .example = "[linux, gpu]",
+     .doc = "A job may ask for labels instead of a pool (`mayfly run --label`): any pool that has all of them may take it. "
+            "Capitals do not count.",
+     .store = [](T t, V v) { t.pool->labels = v.names; }},
+    {.in = S::pool, .name = "preference", .kind = K::integer, .fallback = "0", .min = "-1000", .max = "1000", .example = "1",
+     .doc = "Of the pools that could take a job, the one with the smallest number is asked first; the next when that one "
+            "is full or cannot take it.",
+     .store = [](T t, V v) { t.pool->preference = static_cast<int>(v.integer); }},
+    {.in = S::pool, .name = "weight", .kind = K::number, .fallback = "1", .min = "0.001", .max = "1000", .example = "3",
+     .doc = "Its share of the platform where pools compete for it: a pool of weight 3 gets three builders for each one of "
+            "a pool of weight 1.",
+     .store = [](T t, V v) { t.pool->weight = v.number; }},
     {.in = S::pool, .name = "price", .kind = K::number, .fallback = "0", .min = "0", .max = "1000000", .example = "0.12",
      .doc = "What one builder costs for one hour, in any currency. Only `mayfly simulate` uses it.",
      .store = [](T t, V v) { t.pool->price = v.number; }},
@@ -224,6 +248,19 @@ constexpr ConfigKey keys[] = {
      .doc = "`idle`: builders that wait for jobs are replaced by new ones; busy ones are left to finish.",
      .store = [](T t, V v) { t.schedule->refresh = v.text == "idle"; }},
 
+    // A platform.
+    {.in = S::platform, .name = "max", .kind = K::integer, .min = "1", .max = "100000", .example = "40",
+     .doc = "Builders of all its pools that exist at once, at most. Not limited when not given. Pools share them by "
+            "`weight`; idle builders make room for jobs that wait.",
+     .store = [](T t, V v) { t.platform->max = static_cast<int>(v.integer); }},
+    {.in = S::platform, .name = "parallel_launches", .kind = K::integer, .min = "1", .max = "1000", .example = "4",
+     .doc = "Builders that it starts at once. As it thinks best when not given: `local` starts 4.",
+     .store = [](T t, V v) { t.platform->parallel_launches = static_cast<int>(v.integer); }},
+    {.in = S::platform, .name = "launches_per_minute", .kind = K::integer, .min = "1", .max = "1000000", .example = "600",
+     .doc = "Builders that it starts in a minute. Not limited when not given. As many may start at once after a quiet "
+            "minute; from then on they follow evenly.",
+     .store = [](T t, V v) { t.platform->launches_per_minute = static_cast<int>(v.integer); }},
+
     // A secret.
     {.in = S::secret, .name = "env", .kind = K::text, .shape = &variable_shape, .example = "NPM_TOKEN",
      .doc = "The daemon's environment variable that holds the value.",
@@ -271,6 +308,7 @@ constexpr ConfigSectionInfo sections[] = {
     {S::image, "image", "image", "images.NAME",
      "An image that Mayfly builds from its recipe, when the recipe has changed."},
     {S::schedule, "schedule", "entry of the schedule", "pools.NAME.schedule[]", "One time, and what changes then."},
+    {S::platform, "platform", "platform", "platforms.NAME", "What all pools of one platform share."},
     {S::secret, "secret", "secret", "secrets.NAME",
      "Where one secret's value comes from: exactly one of these keys. It is read anew each time a job needs it, so a "
      "changed file needs no restart.",

@@ -13,7 +13,7 @@
 
 namespace mayfly {
 
-enum class ConfigSection { top, image, pool, builders, schedule, secret, server, tls, release };
+enum class ConfigSection { top, image, pool, builders, schedule, platform, secret, server, tls, release };
 
 enum class ConfigKind {
   text,
@@ -48,6 +48,7 @@ struct ConfigTarget {
   PoolSpec* pool = nullptr;
   ScheduleEntry* schedule = nullptr;
   SecretSpec* secret = nullptr;
+  PlatformSpec* platform = nullptr;
 };
 
 // What a text must look like: `fits` decides, `pattern` says the same to the JSON Schema, `words` to people.

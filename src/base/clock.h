@@ -15,11 +15,17 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual Time now() const = 0;  // any thread
+  // Time that passes evenly, from any beginning on, whatever becomes of the wall clock. A clock that never jumps needs
+  // none of its own. Any thread.
+  virtual Duration steady() const { return now().time_since_epoch(); }
 };
 
 class SystemClock final : public Clock {
  public:
   Time now() const override { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
+  Duration steady() const override {
+    return std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch());
+  }
 };
 
 inline std::int64_t to_micros(Time t) { return t.time_since_epoch().count(); }

@@ -43,8 +43,9 @@ std::string opening(const Job& j, Time now) {
   std::string name = j.spec.name.empty() ? "" : fmt::format(" \"{}\"", printable(j.spec.name));
   std::string by = j.spec.submitter.empty() ? "" : fmt::format(" by {}", printable(j.spec.submitter));
   std::string again = j.attempt > 1 ? fmt::format(" This is attempt {}.", j.attempt) : "";
-  return fmt::format("Job {}{} runs {} in pool {}. It was submitted{} {} ({}).{}\n", j.id, name, what(j),
-                     printable(j.spec.pool), by, age(now - j.queued_at), format_time(j.queued_at), again);
+  auto place = j.spec.pool.empty() ? "a pool with the labels " + join(j.spec.labels, ", ") : "pool " + j.spec.pool;
+  return fmt::format("Job {}{} runs {} in {}. It was submitted{} {} ({}).{}\n", j.id, name, what(j), printable(place),
+                     by, age(now - j.queued_at), format_time(j.queued_at), again);
 }
 
 std::string waiting(const json::object& answer, const Job& j, Time now) {

@@ -72,7 +72,8 @@ int show_jobs(Call& call, const json::object& answer) {
     auto j = job_from_json(*o);
     if (!j) return call.failed(j.error());
     numbers += fmt::format("{}\n", j->id);
-    table.add({std::to_string(j->id), std::string(to_string(j->state)), j->spec.pool, j->builder,
+    table.add({std::to_string(j->id), std::string(to_string(j->state)),
+               j->spec.pool.empty() ? "[" + join(j->spec.labels, " ") + "]" : j->spec.pool, j->builder,
                ago(j->queued_at, now), lasted(*j, now), what(*j), result_of(*j)},
               1, colour_of(j->state));
   }

@@ -99,10 +99,13 @@ Result<void> command_of(RunRequest& r, const Call& call) {
 Result<void> place_of(RunRequest& r, const Call& call) {
   r.spec.pool = call.value("pool");
   r.image = call.value("image");
-  if (r.spec.pool.empty() == r.image.empty())
-    return fail(ErrorCode::invalid,
-                r.image.empty() ? "it is not said where the job shall run" : "--pool and --image exclude each other",
-                {}, "Give --pool POOL to run it by the daemon, or --image REF to run it without one.");
+  r.spec.labels = call.values("label");
+  int places = !r.spec.pool.empty() + !r.image.empty() + !r.spec.labels.empty();
+  if (places != 1)
+    return fail(
+        ErrorCode::invalid,
+        places == 0 ? "it is not said where the job shall run" : "--pool, --label and --image exclude each other", {},
+        "Give --pool POOL or --label LABEL to run it by the daemon, or --image REF to run it without one.");
   if (!r.image.empty()) {
     if (!call.line.connection.empty())
       return fail(ErrorCode::invalid,

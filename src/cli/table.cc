@@ -29,6 +29,8 @@ Command run_command() {
       .options =
           {
               {"pool", 'p', "POOL", "The pool whose builder runs the job", Completes::pool},
+              {"label", 'L', "LABEL", "Any pool with this label may run it; with several, a pool that has them all",
+               Completes::nothing, true},
               {"image", 0, "REF",
                "Run in this image without a daemon (docker://…, oci:DIR, docker-archive:FILE, or a local name)"},
               {"name", 'n', "NAME", "A name for people"},

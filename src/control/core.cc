@@ -16,6 +16,8 @@ Core::Core(ControlParts parts, Agents& agents, Executor& executor)
     : parts_(std::move(parts)), agents_(agents), executor_(executor), started_at_(parts_.clock.now()) {
   for (Platform* p : parts_.platforms) platforms_[std::string(p->name())].platform = p;
   for (const auto& [name, spec] : parts_.config.pools) set_up_pool(name, false);
+  set_up_platforms();
+  roster_.pools_changed();
 }
 
 void Core::record(std::string kind, std::string subject, std::string detail) {
@@ -51,8 +53,8 @@ void Core::step() {
 const plan::Seen& Core::see() {
   for (auto& [name, p] : platforms_) {
     auto& view = roster_.platform_view(name);
-    view.parallel_launches = p.platform->parallel_launches();
     p.health_asked = false;
+    if (p.budget) p.budget->refill(parts_.clock.steady());
     if (!p.reconciled) {
       view.available = false;
       if (view.problem.empty()) view.problem = "its builders are being looked at after a start";
@@ -100,7 +102,7 @@ bool Core::ask_health_before(const plan::Plan& plan) {
 
 void Core::carry_out(const plan::FailJob& a) {
   auto& job = jobs_.at(a.job);
-  auto& version = roster_.pool_view(job.spec.pool).versions.front();
+  auto& version = roster_.pool_view(roster_.seen().pools[a.pool].name).versions.front();
   // The next job gets a try of its own, not this one's verdict.
   if (a.result.cause == JobCause::start_failed) version.starts.failed = 0;
   if (a.result.cause == JobCause::image_unavailable) version.image.permanent = false, version.image.failures = 0;
@@ -143,17 +145,29 @@ void Core::apply(plan::Plan plan) {
   told_places_.clear();
 }
 
-// The sentence is made when somebody asks: a queue of thousands moves up with every job that starts.
-Job Core::with_reason(const Job& job) {
-  Job told = job;
-  if (job.state != JobState::queued) return told;
+// What the last plan said of this job; null: nothing that still holds.
+const plan::Wait* Core::told(const Job& job) {
+  if (job.state != JobState::queued) return nullptr;
   if (told_places_.empty())
     for (std::size_t i = 0; i < told_.waits.size(); ++i) told_places_[told_.waits[i].job] = i;
   auto place = told_places_.find(job.id);
-  if (place == told_places_.end() || told_.waits[place->second].code != job.waiting.code) return told;
-  told.waiting = told_.reason(told_.waits[place->second]);
-  told.waiting.since = job.waiting.since;
-  return told;
+  if (place == told_places_.end() || told_.waits[place->second].code != job.waiting.code) return nullptr;
+  return &told_.waits[place->second];
+}
+
+plan::Index Core::waits_in(const Job& job) {
+  const auto* wait = told(job);
+  return wait ? wait->pool : roster_.queue_of(job);
+}
+
+// The sentence is made when somebody asks: a queue of thousands moves up with every job that starts.
+Job Core::with_reason(const Job& job) {
+  Job with = job;
+  const auto* wait = told(job);
+  if (!wait) return with;
+  with.waiting = told_.reason(*wait);
+  with.waiting.since = job.waiting.since;
+  return with;
 }
 
 // Everything that changed is written as one commit; only then do its effects happen. If the commit fails (a full disk),

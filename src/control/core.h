@@ -66,7 +66,9 @@ class Core {
   };
   struct PlatformRuntime {
     Platform* platform = nullptr;
-    bool reconciled = false;             // list() answered once since the daemon started
+    bool reconciled = false;  // list() answered once since the daemon started
+    std::optional<plan::RateBudget> budget;
+    plan::Breaker quarantine{10, 2};     // starts of more than one version
     bool health_asked = false;           // in this step
     Time health_at{};                    // when it was last asked how it is
     std::set<BuilderId> gone_meanwhile;  // since list() was asked: it may still name them
@@ -84,6 +86,8 @@ class Core {
   void apply(plan::Plan plan);
   void carry_out(const plan::FailJob& action);
   void carry_out(const plan::CancelOverdue& action);
+  const plan::Wait* told(const Job& job);
+  plan::Index waits_in(const Job& job);
   Job with_reason(const Job& job);
   void sum_up_waits(std::map<PoolName, PoolStatus*>& pools);
   void flush();
@@ -95,7 +99,7 @@ class Core {
   void save(const Job& j) { dirty_jobs_.insert(j.id); }
   void save(const Builder& b) { dirty_builders_.insert(b.id); }
   void record(std::string kind, std::string subject, std::string detail);
-  Time now() const { return parts_.clock.now(); }
+  Time now();
   void wake_by(Time t);
 
   // core_config.cc: the configuration
@@ -103,8 +107,22 @@ class Core {
   void put_in_force(Config next);
   std::set<std::string> platform_names() const;
 
+  // core_guard.cc: what goes on failing, and clocks that jump
+  struct Trust {
+    plan::Breaker starts{8}, losses{5};
+  };
+  void set_up_platforms();
+  void put_trust_on_view();
+  void on_start_failed(const Builder& b, const std::string& problem);
+  void on_builder_died(const Builder& b, const std::string& problem);
+  void on_ready(const Builder& b);
+  void on_job_done(const Builder& b);
+  void clock_jumped(Duration by);
+
   // core_jobs.cc: the life of a job
   Result<void> validate(const JobSpec& spec) const;
+  Result<void> validate_place(const JobSpec& spec) const;
+  Result<void> validate_labels(const JobSpec& spec) const;
   void end_job(Job& job, JobResult result);
   Result<AgentOrder> order_for(const Job& job, const Builder& builder);
   void assign(Job& job, Builder& builder);
@@ -177,6 +195,8 @@ class Core {
   std::map<PublicationKey, Publication> publications_;
   std::set<std::pair<std::string, std::string>> publishing_;  // image and repository of those under way
   Time next_publish_{};                                       // nothing is due before
+  std::map<std::pair<std::string, std::string>, Trust> trusts_;     // by platform and digest: where something failed
+  std::optional<Duration> clock_offset_;                            // of the wall clock from the steady one
   std::map<JobId, std::vector<Done<Job>>> waiters_;
   std::map<JobId, Time> cancel_deadlines_;
   std::map<std::string, JobId> pending_keys_;  // idempotency keys of jobs that are not committed yet

@@ -53,6 +53,7 @@ void Core::on_prepared(const PoolName& name, int generation, plan::Index version
     record("image.ready", "pool/" + name,
            json::serialize(json::object{{"image", result->reference}, {"digest", result->digest}}));
     run->second.images[version] = std::move(*result);
+    put_trust_on_view();
     image = {};
     image.ready = true;
     return;
@@ -86,6 +87,11 @@ void Core::start_builder(const plan::StartBuilder& action) {
                                       {"network", to_string(pool.network)},
                                       {"why", action.why}}));
   save(b);
+  auto& view = roster_.pool_view(pool.name);
+  auto& platform = roster_.platform_view(pool.platform);
+  platform.served = std::max(platform.served, view.served);
+  view.served = platform.served + 1 / pool.weight;
+  if (auto& p = platforms_.at(pool.platform); p.budget) p.budget->take();
   launching_.insert(b.id);
   BuilderRequest request{b.id, b.pool, image, pool.limits, pool.network};
   effect("launch", [this, platform = b.platform, id = b.id, request = std::move(request)]() mutable {
@@ -123,6 +129,7 @@ void Core::start_failed(Builder& b, const Error& error) {
     wake_by(*version.starts.after);
   }
   remember_start(b, error.text());
+  on_start_failed(b, error.text());
   record("builder.start-failed", subject(b.id), json::serialize(json::object{{"problem", error.text()}}));
   parts_.log.warning("builder {} could not be started: {}", b.id, error.text());
   stop_builder(b, "it could not be started: " + error.text());
@@ -201,12 +208,14 @@ void Core::on_agent(const AgentEvent& event) {
     case AgentEvent::Kind::unreachable:
       return on_unreachable(b, event.text);
     case AgentEvent::Kind::refused:
+      on_builder_died(b, "it refused its job: " + event.text);
       lose_job_of(b, "its builder refused it: " + event.text);
       return stop_builder(b, "it refused its job: " + event.text);
     case AgentEvent::Kind::started: {
       auto j = jobs_.find(b.job);
       if (j == jobs_.end() || event.job != b.job || j->second.state != JobState::assigned) return;
-      return mark_running(j->second, event.at);
+      mark_running(j->second, event.at);
+      return roster_.moved(j->second, now());  // by this clock, which may have been put on since then
     }
   }
 }
@@ -245,6 +254,7 @@ void Core::on_hello(Builder& b, const agent::Hello& hello) {
     starts.after.reset();
   }
   remember_start(b, {});
+  on_ready(b);
   record("builder.ready", subject(b.id), "{}");
   save(b);
 }
@@ -255,6 +265,7 @@ void Core::on_finished(Builder& b, const agent::Finished& finished) {
   Job& j = found->second;
   if (j.state == JobState::assigned) j.state = JobState::running;  // its `started` was lost
   if (finished.started_at != Time{}) j.started_at = finished.started_at;
+  on_job_done(b);
   j.log_bytes = finished.log_bytes;
   j.log_truncated = finished.log_truncated;
   end_job(j, finished.result);
@@ -266,10 +277,12 @@ void Core::on_unreachable(Builder& b, const std::string& why) {
     case BuilderState::starting:
       return start_failed(b, Error{ErrorCode::unavailable, "its agent did not answer: " + why, {}, {}});
     case BuilderState::ready:
+      on_builder_died(b, why);
       return stop_builder(b, "its agent went away: " + why);
     case BuilderState::busy:
       // The agent writes the result before it says so: a line that broke in between loses nothing.
       if (ended_unseen(b)) return;
+      on_builder_died(b, why);
       lose_job_of(b, "its builder went away: " + why);
       return stop_builder(b, "its agent went away: " + why);
     default:
@@ -298,6 +311,7 @@ void Core::mark_running(Job& j, Time at) {
   MAYFLY_CHECK(may_follow(j.state, JobState::running));
   j.state = JobState::running;
   j.started_at = at;
+  roster_.moved(j, std::min(at, now()));
   record("job.started", fmt::format("job/{}", j.id), json::serialize(json::object{{"builder", j.builder}}));
   save(j);
 }
@@ -312,6 +326,8 @@ void Core::put_back(Job& j, const char* kind, const std::string& why) {
   j.image_version.clear();
   j.assigned_at = j.started_at = {};
   j.timeout = j.grace = {};
+  if (!j.spec.labels.empty()) j.spec.pool.clear();  // any of its pools may take it again
+  roster_.moved(j);
   save(j);
 }
 

@@ -94,6 +94,9 @@ void Core::put_in_force(Config next) {
     view.numbers = {};  // or its schedule's next time, once past, would wake the loop without end
   }
   for (const auto& [name, spec] : parts_.config.pools) set_up_pool(name, same_image(before, parts_.config, name));
+  set_up_platforms();
+  put_trust_on_view();
+  roster_.pools_changed();
   next_sweep_ = {};  // keep_jobs may be shorter now
   publish_where_missing();
   if (parts_.on_config) parts_.on_config(parts_.config);

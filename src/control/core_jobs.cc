@@ -17,6 +17,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::size_t max_queued = 100'000;
+constexpr std::size_t max_labels = 100;
 constexpr std::size_t max_text = 4u << 20;  // command, script and environment together; a frame to the agent holds it
 constexpr auto unclaimed_upload = std::chrono::hours(1);
 constexpr Duration cancel_slack = std::chrono::seconds(15);
@@ -40,7 +41,9 @@ Unexpected invalid(std::string what, std::string next = {}) {
 
 }  // namespace
 
-Result<void> Core::validate(const JobSpec& s) const {
+// Whether there is a pool for it, and that allows what it asks for.
+Result<void> Core::validate_place(const JobSpec& s) const {
+  if (!s.labels.empty()) return validate_labels(s);
   auto pool = parts_.config.pools.find(s.pool);
   if (pool == parts_.config.pools.end()) {
     std::vector<std::string> names;
@@ -50,6 +53,38 @@ Result<void> Core::validate(const JobSpec& s) const {
                 near ? fmt::format("Did you mean '{}'?", *near) : fmt::format("Pools: {}.", join(names, ", ")));
   }
   const PoolSpec& p = pool->second;
+  for (const auto& name : s.secrets)
+    if (std::find(p.secrets.begin(), p.secrets.end(), name) == p.secrets.end())
+      return fail(ErrorCode::denied, fmt::format("pool '{}' may not read secret '{}'", p.name, name), "job",
+                  "Allow it in the pool's `secrets:` list.");
+  if (s.timeout && *s.timeout > p.limits.timeout)
+    return invalid(fmt::format("the timeout {} is outside the pool's limit of {}", format_duration(*s.timeout),
+                               format_duration(p.limits.timeout)));
+  return {};
+}
+
+Result<void> Core::validate_labels(const JobSpec& s) const {
+  if (!s.pool.empty()) return invalid("it names a pool and labels", "Give one of them.");
+  if (s.labels.size() > max_labels) return invalid(fmt::format("it asks for more than {} labels", max_labels));
+  const auto& pools = roster_.seen().pools;
+  if (!plan::pools_for(s, pools).empty()) return {};
+  JobSpec less;
+  less.labels = s.labels;
+  auto labels = join(s.labels, ", ");
+  if (plan::pools_for(less, pools).empty())
+    return fail(ErrorCode::not_found, fmt::format("no pool has the labels '{}'", labels), "job",
+                "Add them to a pool's `labels:` list, or name a pool.");
+  less.secrets = s.secrets;
+  if (plan::pools_for(less, pools).empty())
+    return fail(ErrorCode::denied,
+                fmt::format("no pool with the labels '{}' may read '{}'", labels, join(s.secrets, ", ")), "job",
+                "Allow it in the pool's `secrets:` list.");
+  return invalid(fmt::format("the timeout {} is outside the limits of the pools with the labels '{}'",
+                             format_duration(s.timeout.value_or(Duration(0))), labels));
+}
+
+Result<void> Core::validate(const JobSpec& s) const {
+  MAYFLY_TRY(validate_place(s));
   if (s.command.empty() == s.script.empty()) return invalid("a job needs either a command or a script");
   if (!s.command.empty() && s.command.front().empty()) return invalid("the command's first word is empty");
   if (text_size(s) > max_text)
@@ -59,13 +94,7 @@ Result<void> Core::validate(const JobSpec& s) const {
       return invalid(fmt::format("'{}' cannot be an environment variable", k));
   for (const auto& a : s.command)
     if (a.find('\0') != std::string::npos) return invalid("a word of the command contains a NUL byte");
-  for (const auto& name : s.secrets)
-    if (std::find(p.secrets.begin(), p.secrets.end(), name) == p.secrets.end())
-      return fail(ErrorCode::denied, fmt::format("pool '{}' may not read secret '{}'", p.name, name), "job",
-                  "Allow it in the pool's `secrets:` list.");
-  if (s.timeout && (*s.timeout <= Duration(0) || *s.timeout > p.limits.timeout))
-    return invalid(fmt::format("the timeout {} is outside the pool's limit of {}", format_duration(*s.timeout),
-                               format_duration(p.limits.timeout)));
+  if (s.timeout && *s.timeout <= Duration(0)) return invalid("the timeout is not positive");
   if (!s.input.empty() && (!is_dns_label(s.input) || !std::filesystem::exists(parts_.paths.upload(s.input))))
     return fail(ErrorCode::not_found, fmt::format("there is no upload '{}'", s.input), "job",
                 "Upload the directory again.");
@@ -124,11 +153,11 @@ void Core::create_next_files() {
 }
 
 Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
-  auto found = parts_.config.pools.find(job.spec.pool);
+  auto found = parts_.config.pools.find(builder.pool);
   if (found == parts_.config.pools.end())  // a daemon started with another configuration adopts what the last one did
-    return fail(ErrorCode::conflict, fmt::format("pool '{}' is no longer in the configuration", job.spec.pool), "job");
+    return fail(ErrorCode::conflict, fmt::format("pool '{}' is no longer in the configuration", builder.pool), "job");
   const PoolSpec& pool = found->second;
-  const auto& image = pools_.at(job.spec.pool).images.front();
+  const auto& image = pools_.at(builder.pool).images.front();
   AgentOrder o;
   auto& m = o.message;
   m.job = job.id;
@@ -141,7 +170,7 @@ Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
   m.env.try_emplace("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
   m.env["CI"] = "true";
   m.env["MAYFLY_JOB_ID"] = std::to_string(job.id);
-  m.env["MAYFLY_POOL"] = job.spec.pool;
+  m.env["MAYFLY_POOL"] = builder.pool;
   m.env["MAYFLY_BUILDER"] = builder.id;
   for (const auto& [k, v] : job.spec.env) m.env[k] = v;
   for (const auto& name : job.spec.secrets) {
@@ -173,9 +202,11 @@ void Core::assign(Job& job, Builder& builder) {
   MAYFLY_CHECK(may_follow(job.state, JobState::assigned));
   job.state = JobState::assigned;
   job.assigned_at = now();
+  job.spec.pool = builder.pool;  // of those with its labels
   job.builder = builder.id;
   job.timeout = order->message.timeout;
   job.grace = order->message.grace;
+  roster_.moved(job, job.assigned_at);
   job.image_digest = builder.image_digest;
   job.image_version = builder.image_version;
   builder.state = BuilderState::busy;
@@ -344,8 +375,9 @@ Result<Explanation> Core::explain(JobId id) {
     e.story.insert(e.story.end(), more.begin(), more.end());
     std::sort(e.story.begin(), e.story.end(), [](const auto& a, const auto& b) { return a.seq < b.seq; });
   }
-  if (e.job.state != JobState::queued) return e;
-  auto pool = roster_.pool(e.job.spec.pool);
+  auto active = jobs_.find(id);
+  if (active == jobs_.end() || active->second.state != JobState::queued) return e;  // it may just have ended
+  auto pool = waits_in(active->second);
   for (const auto& wait : told_.waits) {
     if (wait.job == id) return e;
     auto other = jobs_.find(wait.job);

@@ -122,6 +122,7 @@ void Core::adopt(Builder& b, bool alive) {
   if (b.state != BuilderState::busy) {
     b.state = BuilderState::starting;  // ready again once its agent has answered
     b.requested_at = now();
+    roster_.moved(b);
     save(b);
   }
   effect("connect", [this, id = b.id, address = platforms_.at(b.platform).platform->agent_address(b.id)] {

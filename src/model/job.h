@@ -59,7 +59,8 @@ JobState final_state(const JobResult& result);
 int client_exit_code(const JobResult& result);
 
 struct JobSpec {
-  PoolName pool;
+  PoolName pool;                     // empty with labels: settled when the job gets its builder
+  std::vector<std::string> labels;   // any pool that has them all may take it; exclusive with a pool of one's own
   std::string name;                  // for people; may be empty
   std::vector<std::string> command;  // argv; exclusive with script
   std::string script;                // run by /bin/sh -e in the builder, or by its own #! line

@@ -24,6 +24,7 @@ Result<JobSpec> read_spec(const json::object& o, bool strict) {
   Reader r(o, "job");
   JobSpec s;
   s.pool = r.text("pool");
+  s.labels = r.texts("labels");
   s.name = r.text("name");
   s.command = r.texts("command");
   s.script = r.text("script");
@@ -37,7 +38,7 @@ Result<JobSpec> read_spec(const json::object& o, bool strict) {
   s.submitter = r.text("submitter");
   if (!strict) s.one_time_secrets = r.texts("one_time_secrets");  // a request has their values there, too
   if (strict)
-    r.refuse_unknown({"pool", "name", "command", "script", "env", "secrets", "timeout_us", "priority", "input",
+    r.refuse_unknown({"pool", "labels", "name", "command", "script", "env", "secrets", "timeout_us", "priority", "input",
                       "output", "repeatable", "submitter", "idempotency_key"});
   MAYFLY_TRY(r.check());
   return s;
@@ -63,6 +64,7 @@ json::object to_json(const JobSpec& s) {
   json::object env;
   for (const auto& [k, v] : s.env) env[k] = v;
   json::object o{{"pool", s.pool}};
+  if (!s.labels.empty()) o["labels"] = to_array(s.labels);
   if (!s.name.empty()) o["name"] = s.name;
   if (!s.command.empty()) o["command"] = to_array(s.command);
   if (!s.script.empty()) o["script"] = s.script;

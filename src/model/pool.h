@@ -57,6 +57,9 @@ struct PoolSpec {
   Network network = Network::egress;
   std::vector<std::string> secrets;  // names that jobs of this pool may ask for
   RolloutRules rollout;              // of an image with versions
+  std::vector<std::string> labels;   // jobs that ask for some of these may come here; compared without case
+  int preference = 0;                // of the pools that could take a job, the one with the least is asked first
+  double weight = 1;                 // its share where pools compete for a platform
   double price = 0;                  // of one builder for one hour, in any currency; only `mayfly simulate` asks
 
   std::vector<ScheduleEntry> schedule;
@@ -98,6 +101,14 @@ struct ReleaseSpec {
   bool operator==(const ReleaseSpec&) const = default;
 };
 
+// What all pools of one platform share.
+struct PlatformSpec {
+  int max = 0;                  // builders that exist at once; 0: as many as the pools allow
+  int parallel_launches = 0;    // at once; 0: as the platform thinks best
+  int launches_per_minute = 0;  // 0: not limited
+  bool operator==(const PlatformSpec&) const = default;
+};
+
 struct ServerSpec {
   std::string listen;                    // "HOST:PORT" for TCP with TLS; empty: unix socket only
   std::string tls_certificate, tls_key;  // PEM files
@@ -109,6 +120,7 @@ struct Config {
   std::map<PoolName, PoolSpec> pools;
   std::map<std::string, ImageSpec> images;
   std::map<std::string, SecretSpec> secrets;
+  std::map<std::string, PlatformSpec> platforms;
   ServerSpec server;
   ReleaseSpec release;
   Duration keep_jobs = std::chrono::hours(24 * 30);  // finished jobs and their logs are kept this long

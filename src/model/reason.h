@@ -24,6 +24,11 @@ enum class ReasonCode {
   disk_full,             // the state directory's disk is full
   pool_removed,          // its pool is no longer in the configuration
   shutting_down,         // the daemon is stopping; the job stays queued for its next start
+  no_pool,               // no pool has the labels that it asks for
+  platform_at_max,       // the platform's `max` builders all exist
+  rate_limited,          // the platform's launches per minute are used up
+  breaker_open,          // starts of this version failed again and again; tried again later
+  quarantined,           // builders of this version, or all on this platform, kept dying; tried again later
 };
 std::string_view to_string(ReasonCode c);
 std::optional<ReasonCode> reason_code_from(std::string_view name);

@@ -11,8 +11,8 @@ namespace {
 
 const Time t0 = from_micros(1'800'000'000'000'000);
 
-// `pools` pools of `each` builders: most are busy, some idle, some starting; in every pool a few jobs wait, so that each
-// part of the plan has something to do.
+// `pools` pools of `each` builders: most are busy, some idle, some starting; in every pool a few jobs wait, so that
+// each part of the plan has something to do.
 struct World {
   std::vector<PoolSpec> specs;
   std::vector<Job> jobs;
@@ -43,6 +43,7 @@ struct World {
     v.numbers = {s.warm, s.min, s.max, {}, {}};
     v.versions.resize(1);
     v.versions[0].image.ready = true;
+    seen.demands.push_back({{i}, {}});
     for (int n = 0; n < each; ++n) {
       bool busy = n % 20 != 0;
       if (busy) add_job(i, n, JobState::running);
@@ -53,7 +54,7 @@ struct World {
       b.job = busy ? jobs.back().id : 0;
       b.requested_at = t0;
       builders.push_back(std::move(b));
-      seen.builders.push_back({builders.size(), &builders.back(), i, i % 10});
+      seen.builders.push_back({builders.size(), &builders.back(), i, i % 10, t0});
     }
   }
 
@@ -66,8 +67,9 @@ struct World {
     j.assigned_at = j.started_at = t0;
     jobs.push_back(std::move(j));
     Index line = pool * 3 + static_cast<Index>(n % 3);
-    seen.jobs.push_back({jobs.back().id, &jobs.back(), pool, line});
-    seen.lines = std::max(seen.lines, line + 1);
+    Index settled = state == JobState::queued ? nowhere : pool;
+    seen.jobs.push_back({jobs.back().id, &jobs.back(), pool, line, settled, t0});
+    seen.lines.resize(std::max<std::size_t>(seen.lines.size(), line + 1));
   }
 };
 

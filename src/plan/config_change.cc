@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "plan/config_facts.h"
+#include "plan/plan.h"
 #include "plan/schedule.h"
 
 namespace mayfly::plan {
@@ -55,6 +56,7 @@ class Comparison {
     section(before_.images, after_.images, "image", &Comparison::image_effects);
     section(before_.secrets, after_.secrets, "secret", &Comparison::secret_effects);
     daemon();
+    labelled();
     std::sort(change_.stranded.begin(), change_.stranded.end(),
               [](const auto& a, const auto& b) { return a.job < b.job; });
     return std::move(change_);
@@ -64,7 +66,7 @@ class Comparison {
   void look() {
     for (const auto& [name, pool] : after_.pools) shapes_[name] = shape_of(after_, pool);
     for (const Job* j : seen_.jobs)
-      if (j->state == JobState::queued) present_[j->spec.pool].queued.push_back(j);
+      if (j->state == JobState::queued && j->spec.labels.empty()) present_[j->spec.pool].queued.push_back(j);
     for (const Builder* b : seen_.builders) {
       auto& p = present_[b->pool];
       bool starting = b->state == BuilderState::requested || b->state == BuilderState::starting;
@@ -173,6 +175,19 @@ class Comparison {
     if (cut > 0)
       item.effects.push_back(fmt::format("{} asked for more time and get{} {}", some(cut, "queued job"),
                                          cut == 1 ? "s" : "", format_duration(pool.limits.timeout)));
+  }
+
+  // Jobs that ask for labels are of no pool until they run.
+  void labelled() {
+    std::vector<PoolView> pools;
+    for (const auto& [name, spec] : after_.pools) {
+      pools.emplace_back().name = name;
+      pools.back().spec = &spec;
+    }
+    for (const Job* j : seen_.jobs)
+      if (j->state == JobState::queued && !j->spec.labels.empty() && pools_for(j->spec, pools).empty())
+        strand(*j, fmt::format("no pool would have the labels '{}' and allow what it asks for",
+                               join(j->spec.labels, ", ")));
   }
 
   void strand(const Job& job, std::string why) { change_.stranded.push_back({job.id, job.spec.pool, std::move(why)}); }

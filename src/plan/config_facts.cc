@@ -88,6 +88,9 @@ std::vector<Fact> facts_of(const PoolSpec& p) {
       {"platform", p.platform},
       {"network", std::string(to_string(p.network))},
       {"secrets", join(p.secrets, ", ")},
+      {"labels", join(p.labels, ", ")},
+      {"preference", std::to_string(p.preference)},
+      {"weight", number(p.weight)},
       {"price", number(p.price)},
       {"builders.warm", std::to_string(p.warm)},
       {"builders.min", std::to_string(p.min)},
@@ -129,6 +132,14 @@ std::vector<Fact> facts_of_daemon(const Config& c) {
   add("release.key", c.release.key);
   add("release.keep", std::to_string(c.release.keep));
   add("release.patience", duration(c.release.patience));
+  for (const auto& [name, p] : c.platforms) {
+    auto key = "platforms." + name;
+    out.push_back({key + ".max", p.max == 0 ? "not limited" : std::to_string(p.max)});
+    out.push_back(
+        {key + ".parallel_launches", p.parallel_launches == 0 ? "by itself" : std::to_string(p.parallel_launches)});
+    out.push_back({key + ".launches_per_minute",
+                   p.launches_per_minute == 0 ? "not limited" : std::to_string(p.launches_per_minute)});
+  }
   add("server.listen", c.server.listen);
   add("server.tls.certificate", c.server.tls_certificate);
   add("server.tls.key", c.server.tls_key);

@@ -1,4 +1,4 @@
-// Which job goes to which builder, and which builders nothing will need.
+// Which job goes to which pool and builder, and which builders nobody may use.
 #include "plan/sight.h"
 
 namespace mayfly::plan {
@@ -11,37 +11,107 @@ std::string why_retire(const Sight& s, const PoolSight& pool, const Builder& b) 
   if (s.seen.shutting_down) return "the daemon is stopping";
   if (pool.view->numbers.refresh && b.requested_at < *pool.view->numbers.refresh)
     return "idle builders are refreshed by the schedule";
+  if (b.requested_at + s.patience.ready <= s.now) return "it waited too long for a job";
   return {};
+}
+
+// Takes a place of this pool for one more job, if it has one. Once platforms have been shared out, a pool has what it
+// was granted, and what its platform has left.
+bool take_place(Sight& s, PoolSight& pool, bool shared) {
+  int beyond = static_cast<int>(pool.queued.size()) - pool.at_hand();
+  if (beyond < 0) return true;
+  if (!pool.may_start() || s.seen.shutting_down || beyond >= (pool.one_at_a_time ? 1 : pool.room())) return false;
+  if (!shared || beyond < pool.granted) return true;
+  int& slack = s.platforms[pool.view->platform].slack;
+  if (slack != unlimited && slack-- <= 0) return slack = 0, false;
+  return true;
+}
+
+// All rank jobs alike, so each in turn takes the pool that it likes best of those that are not full yet: no job then
+// waits for a place that one behind it has got.
+void place(Sight& s, const std::vector<Queued>& jobs, bool shared) {
+  for (const Queued& q : jobs) {
+    const auto& choice = s.seen.demands[q.demand].pools;
+    auto free = std::find_if(choice.begin(), choice.end(), [&](Index i) { return take_place(s, s.pools[i], shared); });
+    s.pools[free != choice.end() ? *free : choice.front()].queued.push_back(q);
+  }
+}
+
+// Pools that several demands compete for, or that jobs may choose between: their jobs have to be looked at together.
+std::vector<bool> contested(const Sight& s) {
+  std::vector<int> demands(s.pools.size());
+  std::vector<bool> out(s.pools.size());
+  for (Index d = 0; d < s.waiting.size(); ++d)
+    if (!s.waiting[d].empty())
+      for (Index pool : s.seen.demands[d].pools) ++demands[pool];
+  for (Index d = 0; d < s.waiting.size(); ++d) {
+    const auto& pools = s.seen.demands[d].pools;
+    if (!s.waiting[d].empty())
+      for (Index pool : pools) out[pool] = out[pool] || pools.size() > 1 || demands[pool] > 1;
+  }
+  return out;
 }
 
 }  // namespace
 
-// Idle builders that nothing will need: of another image than the pool's, of a removed pool, or more than asked for.
-void retire_idle(Sight& s, PoolSight& pool) {
-  if (pool.ready.empty()) return;
+void retire_outdated(Sight& s, PoolSight& pool) {
   std::erase_if(pool.ready, [&](const Builder* b) {
     auto why = why_retire(s, pool, *b);
     if (!why.empty()) s.act(StopBuilder{b->id, why});
     return !why.empty();
   });
-  auto wanted = pool.view->spec ? static_cast<std::size_t>(std::max(0, pool.idle_wanted())) + pool.queued.size() : 0;
-  while (pool.ready.size() > wanted) {
-    s.act(StopBuilder{pool.ready.back()->id, "nothing waits for it"});
-    pool.ready.pop_back();
+}
+
+void route(Sight& s) {
+  auto together = contested(s);
+  std::vector<Queued> choosy;
+  for (Index d = 0; d < s.waiting.size(); ++d) {
+    const auto& pools = s.seen.demands[d].pools;
+    if (s.waiting[d].empty()) continue;
+    if (pools.empty()) {
+      Index cause =
+          s.cause({ReasonCode::no_pool, "no pool has the labels '" + s.seen.demands[d].labels +
+                                            "' and allows what it asks for; add such a pool or cancel the job"});
+      int ahead = 0;
+      for (const Queued& q : s.waiting[d]) s.wait(q, nowhere, ahead++, cause);
+    } else if (together[pools.front()]) {
+      choosy.insert(choosy.end(), s.waiting[d].begin(), s.waiting[d].end());
+    } else {
+      s.pools[pools.front()].queued = std::move(s.waiting[d]);
+    }
+  }
+  std::sort(choosy.begin(), choosy.end(), served_before);
+  place(s, choosy, false);
+  auto share_all = [&] {
+    for (Index i = 0; i < s.platforms.size(); ++i) share(s, i);
+  };
+  share_all();
+  // Where a platform has not enough for all, jobs that can go elsewhere do; which may fill another platform.
+  bool limited = std::any_of(s.platforms.begin(), s.platforms.end(), [](const auto& p) { return p.view->max > 0; });
+  for (int round = 0; limited && !choosy.empty() && round < 3; ++round) {
+    for (Index i = 0; i < s.pools.size(); ++i)
+      if (together[i]) s.pools[i].queued.clear();
+    place(s, choosy, true);
+    share_all();
   }
 }
 
 void assign(Sight& s, PoolSight& pool) {
   // A job's order needs what the image says; after a restart that is not known at once.
-  if (s.seen.shutting_down || pool.view->versions.empty() || !pool.view->versions.front().image.ready) return;
-  auto n = static_cast<std::ptrdiff_t>(std::min(pool.queued.size(), pool.ready.size()));
+  std::size_t n = s.seen.shutting_down || !pool.may_assign() ? 0 : std::min(pool.queued.size(), pool.ready.size());
+  // More than those, and more than are to be idle: nothing waits for them.
+  auto kept = static_cast<std::size_t>(pool.idle_wanted()) + pool.queued.size();
+  while (pool.ready.size() > kept) {
+    s.act(StopBuilder{pool.ready.back()->id, "nothing waits for it"});
+    pool.ready.pop_back();
+  }
   if (n == 0) return;
   if (Time until = s.now + s.patience.refill; until > s.now)
     pool.refill_at = std::max(pool.refill_at.value_or(until), until);
-  for (std::ptrdiff_t i = 0; i < n; ++i)
-    s.act(AssignJob{pool.queued[static_cast<std::size_t>(i)].job->id, pool.ready[static_cast<std::size_t>(i)]->id});
-  pool.queued.erase(pool.queued.begin(), pool.queued.begin() + n);
-  pool.ready.erase(pool.ready.begin(), pool.ready.begin() + n);
+  for (std::size_t i = 0; i < n; ++i) s.act(AssignJob{pool.queued[i].job->id, pool.ready[i]->id});
+  auto end = static_cast<std::ptrdiff_t>(n);
+  pool.queued.erase(pool.queued.begin(), pool.queued.begin() + end);
+  pool.ready.erase(pool.ready.begin(), pool.ready.begin() + end);
 }
 
 }  // namespace mayfly::plan

@@ -13,6 +13,7 @@
 #include "model/builder.h"
 #include "model/job.h"
 #include "model/pool.h"
+#include "plan/breaker.h"
 #include "plan/schedule.h"
 
 namespace mayfly::plan {
@@ -41,6 +42,9 @@ struct StartsView {
 struct VersionView {
   ImageView image;
   StartsView starts;
+  // Null: nothing is known against it. Shared by all pools that start this version on this platform.
+  const Breaker* breaker = nullptr;  // starts that fail
+  const Breaker* losses = nullptr;   // builders that die
 };
 
 struct PoolView {
@@ -49,6 +53,7 @@ struct PoolView {
   PoolNumbers numbers;             // what the schedule says at `now`, else the spec's own (numbers_at, plan/schedule.h)
   Index platform = nowhere;
   std::string shape;                  // shape_of() the spec (plan/config_facts.h)
+  double served = 0;                  // launches by weight (see PlatformView::served)
   std::vector<VersionView> versions;  // those that builders may be started from; at least one where there is a spec
 };
 
@@ -58,13 +63,32 @@ struct PlatformView {
   bool disk_full = false;
   std::string problem;  // when not available
   int parallel_launches = 1;
+  int max = 0;                          // builders of all pools; 0: not limited
+  const RateBudget* budget = nullptr;   // as refilled at `now`; null: none
+  const Breaker* quarantine = nullptr;  // builders of several versions kept failing here
+  // Where pools compete and have equally many builders by weight, the one goes first that was served less. `served` is
+  // how far the pool that was served last had been: one that wanted nothing for long does not get all of that back.
+  double served = 0;
+};
+
+// A set of pools that could take a job, the one to ask first in front. Jobs that name a pool have that one alone.
+struct DemandView {
+  std::vector<Index> pools;
+  std::string labels;  // as the jobs ask for them; empty: they name the pool
+};
+
+// The jobs of one submitter with one demand.
+struct LineView {
+  std::uint64_t served = 0;  // when one of them got a builder last, as a number that grows; 0: never
 };
 
 struct JobView {
   JobId id = 0;
   const Job* job = nullptr;
-  Index pool = nowhere;
-  Index line = nowhere;  // the jobs of one submitter in one pool
+  Index demand = nowhere;
+  Index line = nowhere;
+  Index pool = nowhere;  // of the builder that it has
+  Time since{};          // when that builder got it, or it began; put right when the wall clock was put on or back
 };
 
 struct BuilderView {
@@ -72,15 +96,17 @@ struct BuilderView {
   const Builder* builder = nullptr;
   Index pool = nowhere;
   Index platform = nowhere;
+  Time since{};  // when it was asked for; put right as above
 };
 
 // What was seen. Jobs and builders that ended are not in it.
 struct Seen {
   std::vector<PoolView> pools;
   std::vector<PlatformView> platforms;
+  std::vector<DemandView> demands;
+  std::vector<LineView> lines;
   std::vector<JobView> jobs;          // by id
   std::vector<BuilderView> builders;  // in the order in which they were asked for
-  Index lines = 0;                    // how many there are
   bool shutting_down = false;         // nothing new is started; idle builders go
 };
 
@@ -102,6 +128,7 @@ struct AssignJob {
 };
 struct FailJob {
   JobId job;
+  Index pool;
   JobResult result;
 };
 struct CancelOverdue {
@@ -113,17 +140,19 @@ using Action = std::variant<PrepareImage, StartBuilder, StopBuilder, AssignJob, 
 // What jobs wait for. Many share one; only how many are ahead of each differs.
 struct Cause {
   ReasonCode code = ReasonCode::none;
-  std::string text;
-  std::optional<Time> until;
+  std::string text = {};
+  std::optional<Time> until = {};
   bool queue = false;  // the sentence goes on with the jobs ahead
+  Duration each{};     // `until` is this much later for each job beyond the first with this cause
+  int first = 0;       // how many jobs are ahead of that one
 };
 struct Wait {
   JobId job;
   ReasonCode code;
   Index cause;  // in Plan::causes
-  Index pool;
-  int ahead;   // jobs of the same pool that are served before it
-  bool fresh;  // the job's own `waiting` says another code
+  Index pool;   // that it waits for; nowhere: there is none
+  int ahead;    // jobs that wait for the same pool and are served before it
+  bool fresh;   // the job's own `waiting` says another code
 };
 
 struct Plan {
@@ -141,10 +170,15 @@ struct Patience {
   // take the very cores that the job needs for its first millisecond.
   Duration refill = std::chrono::milliseconds(20);
   Duration start = std::chrono::minutes(2);     // requested → ready
+  Duration ready = std::chrono::hours(24);      // idle, before another one takes its place
   Duration overdue = std::chrono::seconds(30);  // past timeout and grace, before a job is ended from outside
   int failed_starts = 5;                        // in a row, before the jobs waiting for them fail
   int failed_images = 5;                        // likewise, of tries to have the pool's image
 };
+
+// The pools that could take this job, by preference: the one that it names, or those that have all its labels and allow
+// its secrets and its time limit. Labels are compared without case.
+std::vector<Index> pools_for(const JobSpec& job, const std::vector<PoolView>& pools);
 
 Plan plan(const Seen& seen, Time now, const Patience& patience = {});
 

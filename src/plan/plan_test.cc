@@ -26,8 +26,15 @@ struct World {
   std::vector<Job> jobs;
   std::vector<Builder> builders;
   VersionView version;
-  PlatformView platform{.name = "local", .available = true, .disk_full = false, .problem = {}, .parallel_launches = 4};
   std::string shape;
+  std::map<std::string, std::uint64_t> served;  // by submitter
+  PlatformView platform{.name = "local",
+                        .available = true,
+                        .disk_full = false,
+                        .problem = {},
+                        .parallel_launches = 4,
+                        .budget = {},
+                        .quarantine = {}};
   bool shutting_down = false;
   Patience patience{.refill = Duration(0)};
 
@@ -65,13 +72,16 @@ struct World {
     view.versions = {version};
     seen.platforms.push_back(platform);
     seen.shutting_down = shutting_down;
+    seen.demands = {{{0}, {}}};
     std::map<std::string, Index> lines;
     for (const auto& j : jobs) {
       auto line = lines.try_emplace(j.spec.submitter, static_cast<Index>(lines.size())).first->second;
-      seen.jobs.push_back({j.id, &j, 0, line});
+      Index settled = j.state == JobState::queued ? nowhere : 0;
+      seen.jobs.push_back({j.id, &j, 0, line, settled, j.started_at != Time{} ? j.started_at : j.assigned_at});
     }
-    seen.lines = static_cast<Index>(lines.size());
-    for (const auto& b : builders) seen.builders.push_back({builder_number(b.id), &b, 0, 0});
+    seen.lines.resize(lines.size());
+    for (const auto& [who, line] : lines) seen.lines[line].served = served[who];
+    for (const auto& b : builders) seen.builders.push_back({builder_number(b.id), &b, 0, 0, b.requested_at});
     return plan::plan(seen, now, patience);
   }
 };
@@ -313,6 +323,15 @@ TEST(FairOrder, SubmittersTakeTurnsWithinAPriority) {
   EXPECT_EQ(served(w), (std::vector<JobId>{5, 1, 4, 2, 3}));
   for (int i = 0; i < 2; ++i) w.job(JobState::running, "ann").started_at = t0;
   EXPECT_EQ(served(w), (std::vector<JobId>{5, 4, 1, 2, 3}));
+}
+
+TEST(FairOrder, OfEqualSubmittersTheOneServedLongestAgoIsNext) {
+  World w;
+  w.pool.max = 0;
+  w.job(JobState::queued, "ann");
+  w.job(JobState::queued, "bob");
+  w.served = {{"ann", 7}, {"bob", 6}};
+  EXPECT_EQ(served(w), (std::vector<JobId>{2, 1}));
 }
 
 World any_world() {

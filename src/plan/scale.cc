@@ -1,4 +1,8 @@
-// How many builders a pool starts: what is missing, within the pool's max and the platform's launch limit.
+// How many builders each pool starts: what is missing, within its max, its platform's total, and what the platform may
+// launch at once and in a minute. Where pools compete they share by weight.
+#include <queue>
+#include <tuple>
+
 #include <fmt/format.h>
 
 #include "plan/sight.h"
@@ -6,58 +10,122 @@
 namespace mayfly::plan {
 namespace {
 
-// What jobs wait for that no builder is coming for.
-Cause shortage(const Sight& s, const PoolSight& pool, bool at_max) {
-  const PoolSpec& spec = *pool.view->spec;
-  const PoolNumbers& numbers = pool.view->numbers;
-  if (at_max && numbers.max == 0)
-    return {ReasonCode::pool_at_max, fmt::format("the schedule of pool '{}' allows no builders now", spec.name),
-            numbers.until, true};
-  if (at_max)
-    return {ReasonCode::pool_at_max,
-            fmt::format("pool '{}' has all of its {} builders in use", spec.name, numbers.max),
-            {},
-            true};
-  return {ReasonCode::launch_limit,
-          fmt::format("platform '{}' starts {} builders at a time", spec.platform,
-                      s.seen.platforms[pool.view->platform].parallel_launches),
-          {},
-          true};
+int missing_for_jobs(const Sight& s, const PoolSight& pool) {
+  if (!pool.may_start() || s.seen.shutting_down) return 0;
+  int missing = std::max(0, static_cast<int>(pool.queued.size()) - pool.at_hand());
+  return std::min({missing, pool.room(), pool.one_at_a_time ? 1 : unlimited});
 }
 
-void say_why(Sight& s, Index index, int coming, bool at_max) {
-  const PoolSight& pool = s.pools[index];
-  Index starting = nowhere, short_of = nowhere;
-  int ahead = 0;
-  for (const Queued& q : pool.queued) {
-    bool comes = ahead < coming;
-    if (comes && starting == nowhere)
-      starting = s.cause({ReasonCode::builder_starting, "a builder is starting for it", {}, false});
-    if (!comes && short_of == nowhere) short_of = s.cause(shortage(s, pool, at_max));
-    s.wait(q, index, ahead++, comes ? starting : short_of);
-  }
+int missing_idle(Sight& s, const PoolSight& pool) {
+  if (!pool.may_start() || s.seen.shutting_down) return 0;
+  int there = pool.coming + static_cast<int>(pool.ready.size()), demand = static_cast<int>(pool.queued.size());
+  int missing = std::max(0, pool.idle_wanted() - std::max(0, there - demand));
+  int room = pool.room() - std::max(0, demand - there);
+  bool handing_over = pool.may_assign() && demand > 0 && !pool.ready.empty() && s.patience.refill > Duration(0);
+  if (handing_over || (pool.refill_at && *pool.refill_at > s.now)) return 0;
+  return std::max(0, std::min({missing, room, pool.one_at_a_time ? 1 - pool.granted : unlimited}));
 }
+
+// Hands out one builder after another: to the pool that has the fewest for its weight, of equal ones to that which was
+// served less.
+class Turns {
+ public:
+  Turns(const Sight& s, const PlatformSight& platform) : s_(s), platform_(platform) {}
+  void add(Index i, int wants) {
+    if (wants <= 0) return;
+    const PoolSight& pool = s_.pools[i];
+    const PoolView& view = *pool.view;
+    double weight = view.spec->weight;
+    waiting_.push(
+        {(pool.exist + pool.granted) / weight, std::max(view.served, platform_.view->served), i, wants, 1 / weight});
+  }
+  bool empty() const { return waiting_.empty(); }
+  Index next() {
+    Turn t = waiting_.top();
+    waiting_.pop();
+    t.load += t.step, t.served += t.step;
+    if (--t.wants > 0) waiting_.push(t);
+    return t.pool;
+  }
+
+ private:
+  struct Turn {
+    double load, served;
+    Index pool;
+    int wants;
+    double step;
+    bool operator<(const Turn& o) const {
+      return std::tuple(load, served, pool) > std::tuple(o.load, o.served, o.pool);
+    }
+  };
+  const Sight& s_;
+  const PlatformSight& platform_;
+  std::priority_queue<Turn> waiting_;
+};
 
 }  // namespace
 
+void share(Sight& s, Index index) {
+  PlatformSight& platform = s.platforms[index];
+  int left = platform.left(), now = std::min(platform.slots(), platform.tokens());
+  Turns jobs(s, platform), idle(s, platform);
+  std::vector<std::pair<Index, int>> wants;
+  for (Index i : platform.pools) {
+    PoolSight& pool = s.pools[i];
+    pool.granted = pool.starts = pool.idle_starts = 0;
+    if (int n = pool.needed ? missing_for_jobs(s, pool) : 0; n > 0) wants.emplace_back(i, n);
+  }
+  for (auto [i, n] : wants) jobs.add(i, n);
+  // Where the platform has room for all only those are handed out one by one that start now.
+  while (!jobs.empty() && left > 0 && (now > 0 || left != unlimited)) {
+    PoolSight& pool = s.pools[jobs.next()];
+    ++pool.granted;
+    if (left != unlimited) --left;
+    if (now > 0) --now, ++pool.starts;
+  }
+  if (left == unlimited)
+    for (auto [i, n] : wants) s.pools[i].granted = n;
+  platform.slack = left;
+  if (now <= 0 || left <= 0) return;
+  for (Index i : platform.pools)
+    if (s.pools[i].needed) idle.add(i, missing_idle(s, s.pools[i]));
+  for (; !idle.empty() && now > 0 && left > 0; --now) {
+    ++s.pools[idle.next()].idle_starts;
+    if (left != unlimited) --left;
+  }
+}
+
 void start(Sight& s, Index index) {
   PoolSight& pool = s.pools[index];
-  int demand = static_cast<int>(pool.queued.size()), idle = pool.idle_wanted();
-  int missing = demand + idle - pool.coming - static_cast<int>(pool.ready.size());
-  if (pool.refill_at && missing > demand - pool.coming) {
-    missing = demand - pool.coming;
-    s.wake_by(*pool.refill_at);
+  // While its image is being made ready nothing can start, though jobs may wait here for it.
+  if (pool.blocked.code != ReasonCode::none) pool.starts = pool.idle_starts = 0;
+  for (int i = 0; i < pool.starts; ++i) s.act(StartBuilder{index, 0, false, "a job waits"});
+  for (int i = 0; i < pool.idle_starts; ++i)
+    s.act(StartBuilder{index, 0, true, fmt::format("the pool keeps {} ready", pool.idle_wanted())});
+  if (pool.refill_at && *pool.refill_at > s.now && pool.idle_wanted() > 0) s.wake_by(*pool.refill_at);
+}
+
+// A platform that is full of builders that wait for jobs must not keep another pool's jobs waiting.
+void reclaim(Sight& s, Index index) {
+  PlatformSight& platform = s.platforms[index];
+  if (platform.left() == unlimited) return;
+  int wanted = -platform.stopping;
+  for (Index i : platform.pools) {
+    const PoolSight& pool = s.pools[i];
+    if (pool.needed && pool.blocked.code == ReasonCode::none) wanted += missing_for_jobs(s, pool) - pool.granted;
   }
-  int room = pool.view->numbers.max - pool.exist;
-  int& launching = s.launching[pool.view->platform];
-  int slots = s.seen.platforms[pool.view->platform].parallel_launches - launching;
-  int starts = std::max(0, std::min({missing, room, slots}));
-  for (int i = 0; i < starts; ++i) {
-    bool for_job = pool.coming + i < demand;
-    s.act(StartBuilder{index, 0, !for_job, for_job ? "a job waits" : fmt::format("the pool keeps {} ready", idle)});
+  auto load = [&](Index i) { return s.pools[i].exist / std::max(1e-9, s.pools[i].view->spec->weight); };
+  std::vector<Index> givers;
+  for (Index i : platform.pools)
+    if (s.pools[i].view->spec && !s.pools[i].ready.empty() && s.pools[i].queued.empty()) givers.push_back(i);
+  while (wanted > 0 && !givers.empty()) {
+    auto most = std::max_element(givers.begin(), givers.end(), [&](Index a, Index b) { return load(a) < load(b); });
+    PoolSight& pool = s.pools[*most];
+    s.act(StopBuilder{pool.ready.back()->id, "its platform is full, and another pool's jobs wait"});
+    pool.ready.pop_back();
+    --pool.exist, --wanted;
+    if (pool.ready.empty()) givers.erase(most);
   }
-  launching += starts;
-  say_why(s, index, pool.coming + starts, room <= starts);
 }
 
 }  // namespace mayfly::plan

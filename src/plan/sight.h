@@ -1,28 +1,58 @@
 #pragma once
-// What the parts of one plan share: the world sorted by pools, and the plan as it grows. Only plan/*.cc includes this.
+// What the parts of one plan share: the world sorted by pools and platforms, and the plan as it grows. Only plan/*.cc
+// includes this.
 #include <algorithm>
+#include <limits>
 #include <string_view>
 
 #include "plan/plan.h"
 
 namespace mayfly::plan {
 
+inline constexpr int unlimited = std::numeric_limits<int>::max();
+
 struct Queued {
   const Job* job;
-  Index line;
-  int turn = 0;  // of its line, those that have a builder counted
+  Index demand, line;
+  std::uint64_t served = 0;  // when its line got a builder last
+  int turn = 0;              // of its line, those that have a builder counted
 };
 
 struct PoolSight {
   const PoolView* view = nullptr;
-  std::vector<Queued> queued;  // in the order in which they will be served
+  std::vector<Queued> queued;  // that will go here, in the order in which they will be served
   std::vector<const Builder*> ready;
-  int coming = 0;                 // requested or starting, without a job
-  int busy = 0, exist = 0;        // exist: all that are not gone
-  std::optional<Time> refill_at;  // a job was just handed over: warm builders are not replaced before this
+  int coming = 0;                     // requested or starting, without a job
+  int busy = 0, exist = 0;            // exist: all that are not gone
+  std::optional<Time> refill_at;      // a job was just handed over: warm builders are not replaced before this
+  bool needed = false;                // by a job that could go here, or to have builders idle
+  bool prepare = false;               // its image is to be had first
+  bool one_at_a_time = false;         // a breaker lets one try through
+  Cause blocked;                      // why it starts nothing; code none: it may
+  std::optional<JobResult> hopeless;  // what its jobs end with
+  int granted = 0, starts = 0, idle_starts = 0;  // for jobs: that its platform has room for; that start now
 
   // Builders that the pool keeps without a job.
-  int idle_wanted() const { return view->spec ? std::max(view->numbers.warm, view->numbers.min - busy) : 0; }
+  int idle_wanted() const {
+    return view->spec ? std::max(0, std::max(view->numbers.warm, view->numbers.min - busy)) : 0;
+  }
+  int room() const { return std::max(0, view->numbers.max - exist); }
+  bool may_assign() const { return !view->versions.empty() && view->versions.front().image.ready; }
+  // Builders that are there or will be, without those still to be started.
+  int at_hand() const { return coming + (may_assign() ? static_cast<int>(ready.size()) : 0); }
+  bool may_start() const { return blocked.code == ReasonCode::none || blocked.code == ReasonCode::image_resolving; }
+};
+
+struct PlatformSight {
+  const PlatformView* view = nullptr;
+  std::vector<Index> pools;
+  int launching = 0, exist = 0, stopping = 0;
+  int waiting = 0;  // jobs that wait for its rate limit, so far
+  int slack = 0;    // builders that it has room for beyond those granted to jobs
+
+  int left() const { return view->max == 0 ? unlimited : std::max(0, view->max - exist); }
+  int tokens() const { return view->budget ? view->budget->left() : unlimited; }
+  int slots() const { return std::max(0, view->parallel_launches - launching); }
 };
 
 struct Sight {
@@ -30,8 +60,9 @@ struct Sight {
   const Time now;
   const Patience& patience;
   std::vector<PoolSight> pools;
-  std::vector<int> launching;  // by platform
-  std::vector<int> busy;       // by line: jobs that have a builder
+  std::vector<PlatformSight> platforms;
+  std::vector<int> busy;                     // by line: jobs that have a builder
+  std::vector<std::vector<Queued>> waiting;  // by demand, until each job has a pool to wait for
   Plan plan;
 
   void wake_by(Time t) {
@@ -52,14 +83,20 @@ struct Sight {
 };
 
 // Each reads and writes the sight; in this order.
-void survey(Sight& s);                         // sorts jobs and builders by pool
-void order_queue(Sight& s, PoolSight& pool);   // queue.cc
-void check_start(Sight& s, const Builder& b);  // faults.cc: a builder that should be ready by now
-void check_end(Sight& s, const JobView& v);    // faults.cc: a job that should have ended by now
-void retire_idle(Sight& s, PoolSight& pool);   // match.cc: builders that nothing will need
-void assign(Sight& s, PoolSight& pool);        // match.cc
-Cause obstacle(Sight& s, Index index);         // faults.cc: what keeps a pool from starting; code none: nothing
-void start(Sight& s, Index index);             // scale.cc: what is missing, and what the rest waits for
+void survey(Sight& s);                               // sorts jobs by demand, builders by pool
+void order_queue(Sight& s, std::vector<Queued>& q);  // queue.cc
+bool served_before(const Queued& a, const Queued& b);
+void check_start(Sight& s, const BuilderView& v);  // faults.cc: a builder that should be ready by now
+void check_end(Sight& s, const JobView& v);        // faults.cc: a job that should have ended by now
+void retire_outdated(Sight& s, PoolSight& pool);   // match.cc: idle builders that nobody may use
+void judge(Sight& s, Index pool);                  // faults.cc: whether it may start builders
+void route(Sight& s);                              // match.cc: each job to a pool; calls share()
+void share(Sight& s, Index platform);              // scale.cc: what each pool may start there
+void give_up(Sight& s, Index pool);                // faults.cc: ends jobs for which there is no hope
+void assign(Sight& s, PoolSight& pool);            // match.cc
+void start(Sight& s, Index pool);                  // scale.cc
+void say_why(Sight& s, Index pool);                // reasons.cc: what the rest waits for
+void reclaim(Sight& s, Index platform);            // scale.cc: idle builders make room for another pool's jobs
 std::string count(int n, std::string_view one, std::string_view many);  // "1 job is", "2 jobs are"
 
 }  // namespace mayfly::plan

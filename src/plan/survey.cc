@@ -3,30 +3,38 @@
 namespace mayfly::plan {
 namespace {
 
-void hold_refill(Sight& s, PoolSight& pool, Time handed_over) {
-  Time until = handed_over + s.patience.refill;
-  if (until > s.now && (!pool.refill_at || until > *pool.refill_at)) pool.refill_at = until;
+void count_builder(Sight& s, const BuilderView& v) {
+  const Builder& b = *v.builder;
+  PoolSight& pool = s.pools[v.pool];
+  PlatformSight* platform = v.platform == nowhere ? nullptr : &s.platforms[v.platform];
+  ++pool.exist;
+  if (platform) ++platform->exist;
+  if (b.state == BuilderState::stopping) {
+    if (platform) ++platform->stopping;
+    return;
+  }
+  if (b.state == BuilderState::ready) return pool.ready.push_back(&b);
+  if (b.state == BuilderState::busy) {
+    ++pool.busy;
+    return;
+  }
+  if (b.state == BuilderState::requested && platform) ++platform->launching;
+  // One past its deadline is given up in this very plan: nobody may count on it.
+  if (b.job != 0 || s.now >= v.since + s.patience.start) return;
+  ++pool.coming;
 }
 
-void count_builder(Sight& s, const BuilderView& view) {
-  const Builder& b = *view.builder;
-  PoolSight& pool = s.pools[view.pool];
-  ++pool.exist;
-  switch (b.state) {
-    case BuilderState::requested:
-      if (view.platform != nowhere) ++s.launching[view.platform];
-      [[fallthrough]];
-    case BuilderState::starting:
-      // One past its deadline is given up in this very plan: nobody may count on it.
-      if (b.job == 0 && s.now < b.requested_at + s.patience.start) ++pool.coming;
-      return;
-    case BuilderState::ready:
-      return pool.ready.push_back(&b);
-    case BuilderState::busy:
-      ++pool.busy;
-      return;
-    default:
-      return;
+void look_at_jobs(Sight& s) {
+  for (const JobView& v : s.seen.jobs) {
+    if (v.job->state == JobState::queued) {
+      s.waiting[v.demand].push_back({v.job, v.demand, v.line, s.seen.lines[v.line].served});
+      continue;
+    }
+    ++s.busy[v.line];
+    check_end(s, v);
+    if (v.job->state != JobState::assigned || v.pool == nowhere) continue;
+    auto& refill_at = s.pools[v.pool].refill_at;
+    if (Time until = v.since + s.patience.refill; until > s.now) refill_at = std::max(refill_at.value_or(until), until);
   }
 }
 
@@ -34,27 +42,27 @@ void count_builder(Sight& s, const BuilderView& view) {
 
 void survey(Sight& s) {
   s.pools.resize(s.seen.pools.size());
-  s.launching.resize(s.seen.platforms.size());
-  s.busy.resize(s.seen.lines);
+  s.platforms.resize(s.seen.platforms.size());
+  s.busy.resize(s.seen.lines.size());
+  s.waiting.resize(s.seen.demands.size());
+  for (Index i = 0; i < s.platforms.size(); ++i) s.platforms[i].view = &s.seen.platforms[i];
   for (Index i = 0; i < s.pools.size(); ++i) {
-    s.pools[i].view = &s.seen.pools[i];
-    if (s.seen.pools[i].numbers.until) s.wake_by(*s.seen.pools[i].numbers.until);
+    const PoolView& view = s.seen.pools[i];
+    s.pools[i].view = &view;
+    if (view.platform != nowhere) s.platforms[view.platform].pools.push_back(i);
+    if (view.numbers.until) s.wake_by(*view.numbers.until);
   }
-  for (const JobView& v : s.seen.jobs) {
-    PoolSight& pool = s.pools[v.pool];
-    if (v.job->state == JobState::queued) {
-      pool.queued.push_back({v.job, v.line});
-      continue;
-    }
-    ++s.busy[v.line];
-    check_end(s, v);
-    if (v.job->state == JobState::assigned) hold_refill(s, pool, v.job->assigned_at);
-  }
+  look_at_jobs(s);
   for (const BuilderView& v : s.seen.builders) {
     count_builder(s, v);
-    check_start(s, *v.builder);
+    check_start(s, v);
   }
-  for (PoolSight& pool : s.pools) order_queue(s, pool);
+  for (PoolSight& pool : s.pools) pool.needed = pool.idle_wanted() > 0;
+  for (Index d = 0; d < s.waiting.size(); ++d) {
+    if (s.waiting[d].empty()) continue;
+    order_queue(s, s.waiting[d]);
+    for (Index pool : s.seen.demands[d].pools) s.pools[pool].needed = true;
+  }
 }
 
 }  // namespace mayfly::plan

@@ -20,6 +20,7 @@ class DaemonClock final : public Clock {
  public:
   explicit DaemonClock(const Clock& world) : world_(world) {}
   Time now() const override { return world_.now() + offset; }
+  Duration steady() const override { return world_.now().time_since_epoch(); }
   Time world_time(Time daemon_time) const { return daemon_time - offset; }
   Duration offset{};
 
