@@ -39,6 +39,9 @@ class ControlBackend final : public Backend {
   }
   void images(Done<std::vector<ImageStatus>> done) override { control_.images(std::move(done)); }
   void image(std::string name, Done<ImageStatus> done) override { control_.image(std::move(name), std::move(done)); }
+  void publish_image(std::string name, std::string who, Done<ImageStatus> done) override {
+    control_.publish_image(std::move(name), std::move(who), std::move(done));
+  }
   void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) override {
     control_.rollback_image(std::move(name), std::move(to), std::move(who), std::move(done));
   }

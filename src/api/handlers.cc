@@ -217,6 +217,11 @@ void rollback_image(Call& call) {
                                        answer_with<ImageStatus>(call.reply, 200, image_json));
 }
 
+void publish_image(Call& call) {
+  call.services.backend.publish_image(call.name, call.request.who,
+                                      answer_with<ImageStatus>(call.reply, 200, image_json));
+}
+
 void list_ledger(Call& call) {
   call.services.backend.ledger(call.number("from", 1), call.number("limit", 1000), call.text("subject"),
                                answer_with<std::vector<LedgerEntry>>(call.reply, 200, listed));

@@ -22,6 +22,7 @@ void list_images(Call& call);
 void get_image(Call& call);
 void release_image(Call& call);
 void rollback_image(Call& call);
+void publish_image(Call& call);
 void list_ledger(Call& call);
 void verify_ledger(Call& call);
 void get_openapi(Call& call);

@@ -64,9 +64,11 @@ json::object schemas() {
       "stopping_at:i gone_at:i image_version:s");
   add("ImageVersion",
       "image:s! version:s! digest:s! reference:s! state:s! released_by:s! approved_by:[s]! commit:s withdrawn_why:s "
-      "released_at:i withdrawn_at:i");
+      "released_at:i withdrawn_at:i published_digest:s bytes:i");
+  add("Publication",
+      "image:s! version:s! repository:s! state:s! channels:[s]! attempts:i! problem:s next_try:i published_at:i");
   add("Release", "reference:s! version:s level:s commit:s");
-  add("Image", "name:s! recipe:s! channels:m! versions:[ImageVersion]!");
+  add("Image", "name:s! recipe:s! channels:m! versions:[ImageVersion]! publications:[Publication]!");
   add("ImageList", "images:[Image]!");
   add("BuilderList", "builders:[Builder]!");
   add("LedgerEntry", "seq:i! at:i! kind:s! subject:s! detail:s! previous:s! hash:s!");

@@ -89,8 +89,11 @@ json::object to_json(const LedgerCheck& c) { return {{"entries", c.entries}, {"h
 json::object to_json(const ImageStatus& i) {
   json::object channels;
   for (const auto& [name, version] : i.channels) channels[name] = version;
-  return {
-      {"name", i.name}, {"recipe", i.recipe}, {"channels", std::move(channels)}, {"versions", array_of(i.versions)}};
+  return {{"name", i.name},
+          {"recipe", i.recipe},
+          {"channels", std::move(channels)},
+          {"versions", array_of(i.versions)},
+          {"publications", array_of(i.publications)}};
 }
 json::object list(const std::vector<ImageStatus>& images) { return {{"images", array_of(images)}}; }
 json::object list(const std::vector<Job>& jobs) { return {{"jobs", array_of(jobs)}}; }

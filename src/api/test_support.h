@@ -47,7 +47,10 @@ inline LedgerEntry some_entry() {
 inline ImageStatus full_image() {
   ImageVersion v{"general", SemVer{2, 4, 1},         "sha256:1", "localhost/general:1", "c0ffee",      "ann",
                  {"bob"},   VersionState::withdrawn, "bad",      from_micros(5),        from_micros(6)};
-  return {"general", "/recipe", {v}, {{"latest", "2.4.1"}}};
+  v.published_digest = "sha256:2", v.bytes = 7;
+  Publication p{"general", SemVer{2, 4, 1}, "r.example/general", PublicationState::failed, {"latest"}, "away",
+                2,         from_micros(7),  from_micros(8)};
+  return {"general", "/recipe", {v}, {{"latest", "2.4.1"}}, {p}};
 }
 
 inline ConfigPlan full_config_plan() {
@@ -89,6 +92,7 @@ class FakeBackend final : public Backend {
   }
   void images(Done<std::vector<ImageStatus>> done) override { done(std::vector<ImageStatus>{full_image()}); }
   void image(std::string, Done<ImageStatus> done) override { done(full_image()); }
+  void publish_image(std::string, std::string, Done<ImageStatus> done) override { done(full_image()); }
   void rollback_image(std::string, std::optional<SemVer> to, std::string, Done<ImageStatus> done) override {
     auto image = full_image();
     if (to) image.versions[0].number = *to;

@@ -1,9 +1,15 @@
 #include "app/catalog.h"
 
+#include <stdlib.h>
+
 #include <cstdlib>
+#include <filesystem>
 
 #include "agent/embedded.h"
 #include "images/buildah_tool.h"
+#include "images/registry_publisher.h"
+#include "images/verify.h"
+#include "os/file.h"
 #include "platforms/local/local.h"
 
 namespace mayfly {
@@ -25,6 +31,28 @@ Result<std::vector<std::unique_ptr<Platform>>> make_platforms(const Config& conf
   MAYFLY_ASSIGN(auto platform, local::LocalPlatform::create(std::move(options), log));
   all.push_back(std::move(platform));
   return all;
+}
+
+Result<std::unique_ptr<Publisher>> make_publisher(const Config& config, const StatePaths& paths) {
+  images::PublisherOptions options;
+  options.folder = paths.releases();
+  options.patience = config.release.patience;
+  if (!config.release.key.empty()) {
+    MAYFLY_ASSIGN(options.key, images::Key::load_private(config.release.key));
+  }
+  return std::make_unique<images::RegistryPublisher>(std::move(options));
+}
+
+Result<ImageProof> verify_published(const std::string& reference, const std::string& key_file) {
+  MAYFLY_ASSIGN(auto key, images::Key::load_public(key_file));
+  std::string folder = std::filesystem::temp_directory_path() / "mayfly-verify-XXXXXX";
+  if (!::mkdtemp(folder.data())) return Unexpected(errno_error("cannot make a temporary folder", errno, folder));
+  auto verified = images::verify_image(reference, key, folder, after(std::chrono::minutes(5)));
+  (void)os::remove_tree(folder);
+  if (!verified) return Unexpected(std::move(verified).error());
+  ImageProof proof{verified->repository, verified->digest, {}};
+  for (const auto& a : verified->attestations) proof.attestations.emplace_back(a.predicate_type, a.statement);
+  return proof;
 }
 
 std::unique_ptr<ImageTool> make_image_tool() { return std::make_unique<BuildahTool>(); }

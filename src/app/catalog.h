@@ -4,10 +4,12 @@
 #include <vector>
 
 #include "base/log.h"
+#include "cli/environment.h"
 #include "model/pool.h"
 #include "model/state_paths.h"
 #include "ports/image_tool.h"
 #include "ports/platform.h"
+#include "ports/publisher.h"
 
 namespace mayfly {
 
@@ -25,5 +27,11 @@ Result<std::vector<std::unique_ptr<Platform>>> make_platforms(const Config& conf
                                                               StateLife life, const Log& log);
 
 std::unique_ptr<ImageTool> make_image_tool();
+
+// Brings versions to registries. Fails if the signing key cannot be read.
+Result<std::unique_ptr<Publisher>> make_publisher(const Config& config, const StatePaths& paths);
+
+// `mayfly image verify`: checks a published image against the public key in a file, and says in words what was found.
+Result<ImageProof> verify_published(const std::string& reference, const std::string& key_file);
 
 }  // namespace mayfly

@@ -56,6 +56,29 @@ bool is_image(std::string_view text) {
   });
 }
 
+// HOST[:PORT] and below it a path as registries allow it. No tag: each version brings its own.
+bool is_repository(std::string_view text) {
+  auto slash = text.find('/');
+  if (slash == std::string_view::npos || slash == 0 || text.size() > 255) return false;
+  auto host = std::string(text.substr(0, slash));
+  bool port = host.find(':', host.starts_with('[') ? host.find(']') : 0) != std::string::npos;
+  if (!is_address(port ? host : host + ":443")) return false;
+  for (const auto& part : split(text.substr(slash + 1), '/')) {
+    auto plain = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'z'); };
+    if (part.empty() || !plain(part.front()) || !plain(part.back())) return false;
+    if (!std::all_of(part.begin(), part.end(), [&](char c) { return plain(c) || c == '.' || c == '_' || c == '-'; }))
+      return false;
+  }
+  return true;
+}
+
+bool is_tool(std::string_view text) {
+  return !text.empty() && text.size() <= 100 && (is_digit(text[0]) || is_letter(text[0])) &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return is_letter(c) || is_digit(c) || std::string_view(".+_-").find(c) != std::string_view::npos;
+         });
+}
+
 bool has_five_fields(std::string_view text) {
   int fields = 0;
   bool between = true;
@@ -80,6 +103,10 @@ constexpr ConfigShape platform_shape{is_platform, "^local$", "'local', so far"};
 constexpr ConfigShape address_shape{is_address, "^(\\[[0-9A-Za-z.:-]+\\]|[0-9A-Za-z.-]+):[0-9]{1,5}$",
                                     "HOST:PORT with a port from 1 to 65535"};
 constexpr ConfigShape cron_shape{has_five_fields, "^\\s*\\S+(\\s+\\S+){4}\\s*$", "five fields: minute hour day-of-month month day-of-week"};
+constexpr ConfigShape repository_shape{is_repository,
+                                       "^(\\[[0-9A-Fa-f:]+\\]|[0-9A-Za-z.-]+)(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$",
+                                       "HOST[:PORT]/PATH, in lower case and without a tag"};
+constexpr ConfigShape tool_shape{is_tool, "^[0-9A-Za-z][0-9A-Za-z.+_-]{0,99}$", "the name of a program or a package"};
 constexpr ConfigShape image_shape{is_image, "^\\S{1,1000}$", "a reference without spaces"};
 
 // clang-format off: a row is read as a whole
@@ -95,6 +122,8 @@ constexpr ConfigKey keys[] = {
      .doc = "What all pools of a platform share, by the platform's name. So far there is `local`, this machine."},
     {.in = S::top, .name = "server", .kind = K::section, .child = S::server,
      .doc = "The API over TCP. Without it the daemon listens on the unix socket in its state directory only."},
+    {.in = S::top, .name = "release", .kind = K::section, .child = S::release,
+     .doc = "How versions of images are signed, published and kept."},
     {.in = S::top, .name = "keep_jobs", .kind = K::duration, .fallback = "30d", .min = "1m", .max = "3650d", .example = "7d",
      .doc = "How long ended jobs and their logs are kept.",
      .store = [](T t, V v) { t.config->keep_jobs = v.duration; }},
@@ -110,7 +139,19 @@ constexpr ConfigKey keys[] = {
     {.in = S::image, .name = "try", .kind = K::later},
     {.in = S::image, .name = "approvals", .kind = K::later},
     {.in = S::image, .name = "rebuild", .kind = K::later},
-    {.in = S::image, .name = "publish", .kind = K::later},
+    {.in = S::image, .name = "publish", .kind = K::names, .shape = &repository_shape,
+     .example = "[registry.example/team/general]",
+     .doc = "Repositories that each released version is brought to, under its own tag and the channels `latest`, `2` and "
+            "`2.4`: the same digest everywhere. A registry on this machine's loopback may be plain HTTP.",
+     .store = [](T t, V v) { t.image->publish = v.names; }},
+    {.in = S::image, .name = "provides", .kind = K::names, .shape = &tool_shape, .example = "[gcc, make]",
+     .doc = "Programs or packages that users of the image rely on: when one is gone, the next version is a major one.",
+     .store = [](T t, V v) { t.image->provides = v.names; }},
+    {.in = S::image, .name = "compression", .kind = K::choice, .fallback = "zstd:chunked", .choices = "zstd:chunked gzip",
+     .example = "gzip",
+     .doc = "Of published layers. `zstd:chunked` lets podman, CRI-O and other users of containers-storage fetch only the "
+            "files that changed; containerd and Docker from 23.0 on read it whole. `gzip` is for what is older.",
+     .store = [](T t, V v) { t.image->compression = v.text; }},
 
     // A pool.
     {.in = S::pool, .name = "image", .kind = K::text, .required = true, .shape = &image_shape, .example = "general",
@@ -229,6 +270,19 @@ constexpr ConfigKey keys[] = {
             "One newline at its end is dropped.",
      .store = [](T t, V v) { t.secret->file = v.text; }},
 
+    // Releases.
+    {.in = S::release, .name = "key", .kind = K::path, .example = "keys/release.pem",
+     .doc = "PEM file of a private key without passphrase (ECDSA P-256, or Ed25519) that signs what is published; relative "
+            "to this file. Only its owner may be allowed to read it (chmod 600). Without it nothing is signed.",
+     .store = [](T t, V v) { t.config->release.key = v.text; }},
+    {.in = S::release, .name = "keep", .kind = K::integer, .fallback = "10", .min = "1", .max = "10000", .example = "5",
+     .doc = "Versions of each image, the highest, that are kept even if nothing uses them.",
+     .store = [](T t, V v) { t.config->release.keep = static_cast<int>(v.integer); }},
+    {.in = S::release, .name = "patience", .kind = K::duration, .fallback = "2m", .min = "1s", .max = "1h", .example = "30s",
+     .doc = "How long a registry may take for one exchange, plus a second for each MiB that is sent. Then it is tried "
+            "again later.",
+     .store = [](T t, V v) { t.config->release.patience = v.duration; }},
+
     // The server.
     {.in = S::server, .name = "listen", .kind = K::text, .shape = &address_shape, .needs = "tls tokens", .example = "0.0.0.0:8443",
      .doc = "Where to listen.",
@@ -260,6 +314,7 @@ constexpr ConfigSectionInfo sections[] = {
      "changed file needs no restart.",
      true},
     {S::server, "server", "server", "server", "The API over TCP, with TLS and bearer tokens."},
+    {S::release, "release", "release", "release", "How versions of images are signed, published and kept."},
     {S::tls, "tls", "tls", "server.tls", "Both keys belong together."},
 };
 

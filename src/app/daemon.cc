@@ -59,6 +59,7 @@ struct Daemon::Parts {
   std::unique_ptr<SqliteStore> store;
   std::unique_ptr<ConfiguredSecrets> secrets;
   std::unique_ptr<ImageTool> images;
+  std::unique_ptr<Publisher> publisher;
   std::vector<std::unique_ptr<Platform>> platforms;
   std::unique_ptr<Control> control;
   std::unique_ptr<api::ControlBackend> backend;
@@ -87,10 +88,12 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& 
   MAYFLY_ASSIGN(p->store, SqliteStore::open(p->paths.database()));
   p->secrets = std::make_unique<ConfiguredSecrets>(p->config.secrets);
   p->images = make_image_tool();
+  MAYFLY_ASSIGN(p->publisher, make_publisher(p->config, p->paths));
 
   ControlParts parts{
       p->clock, log, *p->store, *p->secrets, *p->images, {}, {}, p->paths, p->config, {}, step_hook_from_environment()};
   parts.on_config = [secrets = p->secrets.get()](const Config& c) { secrets->replace(c.secrets); };
+  parts.publisher = p->publisher.get();
   for (auto& platform : p->platforms) parts.platforms.push_back(platform.get());
   parts.make_agents = [&log](AgentSink sink) { return net::make_agent_links(std::move(sink), log); };
   MAYFLY_ASSIGN(p->control, Control::start(std::move(parts)));

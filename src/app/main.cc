@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "app/catalog.h"
 #include "app/config.h"
 #include "app/doctor.h"
 #include "app/init_template.h"
@@ -58,6 +59,7 @@ CliEnvironment environment() {
   e.init = init;
   e.schema = config_schema;
   e.check_config = check_config;
+  e.verify_image = verify_published;
   return e;
 }
 

@@ -62,6 +62,12 @@ struct DoctorCheck {
   std::string advice;  // what to do; empty where nothing need be done
 };
 
+// What `mayfly image verify` found.
+struct ImageProof {
+  std::string repository, digest;
+  std::vector<std::pair<std::string, std::string>> attestations;  // predicate type, in-toto statement as JSON
+};
+
 struct CliEnvironment {
   int in = 0, out = 1, err = 2;
   bool out_is_terminal = false, err_is_terminal = false;
@@ -76,6 +82,7 @@ struct CliEnvironment {
   std::function<Result<SimulateAnswer>(const SimulateRequest&)> simulate;
   std::function<Result<std::vector<std::string>>(const std::string& directory)> init;  // gives the files written
   std::function<std::string()> schema;                                                 // of the configuration, as text
+  std::function<Result<ImageProof>(const std::string& reference, const std::string& key_file)> verify_image;
   std::function<Result<std::string>(const std::string& file)> check_config;  // gives one sentence on what is in it
 };
 

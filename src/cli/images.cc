@@ -32,12 +32,38 @@ std::string channels_of(const json::object& image, const std::string& version) {
   return out;
 }
 
+// "2/3": in how many of its registries a version is.
+std::string published(const json::object& image, const std::string& version) {
+  int all = 0, there = 0;
+  for (const auto* p : read_objects(image, "publications")) {
+    if (read_text(*p, "version") != version) continue;
+    ++all;
+    there += read_text(*p, "state") == "published";
+  }
+  return all == 0 ? "" : fmt::format("{}/{}", there, all);
+}
+
+std::string publish_problems(const json::object& image, Time now) {
+  std::string out;
+  for (const auto* p : read_objects(image, "publications")) {
+    auto problem = read_text(*p, "problem");
+    if (problem.empty()) continue;
+    auto next = from_micros(read_number(*p, "next_try"));
+    out +=
+        fmt::format("{} {} is not in {}: {} (tried {} times; again {})\n", printable(read_text(*p, "image")),
+                    printable(read_text(*p, "version")), printable(read_text(*p, "repository")), printable(problem),
+                    read_number(*p, "attempts"), next > now ? "in " + format_duration(next - now) : std::string("now"));
+  }
+  return out;
+}
+
 Result<void> add_versions(Table& table, const json::object& image, Time now) {
   for (const auto* o : read_objects(image, "versions")) {
     MAYFLY_ASSIGN(auto v, image_version_from_json(*o));
     bool withdrawn = v.state == VersionState::withdrawn;
     table.add({v.image, v.number.text(), channels_of(image, v.number.text()), v.digest.substr(0, 19),
                v.released_at == Time{} ? "" : age(now - v.released_at), v.released_by, join(v.approved_by, ", "),
+               v.bytes > 0 ? format_bytes(v.bytes) : "", published(image, v.number.text()),
                withdrawn ? "withdrawn: " + v.withdrawn_why : v.reference},
               1, withdrawn ? Output::Colour::quiet : Output::Colour::plain);
   }
@@ -45,7 +71,7 @@ Result<void> add_versions(Table& table, const json::object& image, Time now) {
 }
 
 int show_images(Call& call, const std::vector<const json::object*>& images) {
-  Table table({"IMAGE", "VERSION", "CHANNELS", "DIGEST", "RELEASED", "BY", "APPROVED", "WHAT"});
+  Table table({"IMAGE", "VERSION", "CHANNELS", "DIGEST", "RELEASED", "BY", "APPROVED", "SIZE", "PUBLISHED", "WHAT"});
   std::string without;
   for (const auto* image : images) {
     if (read_objects(*image, "versions").empty()) without += " " + printable(read_text(*image, "name"));
@@ -54,6 +80,8 @@ int show_images(Call& call, const std::vector<const json::object*>& images) {
   if (images.empty()) call.output.err("There are no images. The daemon's configuration names them.\n");
   if (!without.empty()) call.output.err(fmt::format("Without a released version:{}.\n", without));
   if (!images.empty()) call.output.out(table.text(call.output));
+  for (const auto* image : images)
+    call.output.out(call.output.paint(publish_problems(*image, SystemClock().now()), Output::Colour::bad));
   return 0;
 }
 
@@ -103,6 +131,42 @@ int command_image_rollback(Call& call) {
   return show_images(call, {&*answer});
 }
 
+int command_image_publish(Call& call) {
+  auto api = api_of(call);
+  if (!api) return call.usage(api.error());
+  auto answer = api->post(fmt::format("/v1/images/{}/publish", url_encode(call.line.operands[0])));
+  if (!answer) return call.failed(answer.error());
+  if (call.has("json")) return call.output.out(json::serialize(*answer) + "\n"), 0;
+  return show_images(call, {&*answer});
+}
+
+int command_image_verify(Call& call) {
+  if (!call.environment.verify_image)
+    return call.failed({ErrorCode::unsupported, "this program was built without `mayfly image verify`", {}, {}});
+  auto key = call.value("key");
+  if (key.empty())
+    return call.usage(
+        {ErrorCode::invalid, "it is not said whose signature to look for", "--key", "Give the file of a public key."});
+  auto proof = call.environment.verify_image(call.line.operands[0], key);
+  if (!proof) return call.failed(proof.error());
+  if (call.has("json")) {
+    json::array statements;
+    for (const auto& [type, statement] : proof->attestations) {
+      boost::system::error_code error;
+      statements.push_back(json::parse(statement, error));
+    }
+    return call.output.out(json::serialize(json::object{{"repository", proof->repository},
+                                                        {"digest", proof->digest},
+                                                        {"statements", std::move(statements)}}) +
+                           "\n"),
+           0;
+  }
+  auto text = fmt::format("{}@{} is signed by this key.\n", printable(proof->repository), proof->digest);
+  for (const auto& [type, statement] : proof->attestations)
+    text += fmt::format("It carries, signed by the same key: {}\n", printable(type));
+  return call.output.out(text), 0;
+}
+
 }  // namespace
 
 std::vector<Command> image_commands() {
@@ -142,6 +206,28 @@ std::vector<Command> image_commands() {
                  .options = {json_option},
                  .examples = {"mayfly image rollback general", "mayfly image rollback general 2.4.0"},
                  .run = command_image_rollback});
+  out.push_back({.name = "image publish",
+                 .operands = "NAME",
+                 .least = 1,
+                 .most = 1,
+                 .summary = "Try now what is not in every registry yet",
+                 .description =
+                     "Released versions are published by themselves, and what failed is tried again, ever more "
+                     "seldom. This command tries at once, for instance after new credentials.",
+                 .options = {json_option},
+                 .examples = {"mayfly image publish general"},
+                 .run = command_image_publish});
+  out.push_back({.name = "image verify",
+                 .operands = "REF",
+                 .least = 1,
+                 .most = 1,
+                 .summary = "Check a published image's signature, SBOM and provenance against a public key",
+                 .description =
+                     "Asks the registry alone; needs no daemon. With --json the signed statements themselves "
+                     "are printed: SPDX and SLSA provenance, each as in-toto.",
+                 .options = {{"key", 'k', "FILE", "The public key, PEM"}, json_option},
+                 .examples = {"mayfly image verify registry.example/team/general:2 --key release.pub"},
+                 .run = command_image_verify});
   return out;
 }
 

@@ -133,6 +133,11 @@ void Control::images(Done<std::vector<ImageStatus>> done) {
 void Control::image(std::string name, Done<ImageStatus> done) {
   loop_->post([c = &loop_->core(), name = std::move(name), done = std::move(done)] { done(c->image_status(name)); });
 }
+void Control::publish_image(std::string name, std::string who, Done<ImageStatus> done) {
+  loop_->post([c = &loop_->core(), name = std::move(name), who = std::move(who), done = std::move(done)] {
+    c->publish_now(name, who, done);
+  });
+}
 void Control::rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) {
   loop_->post([c = &loop_->core(), name = std::move(name), to = std::move(to), who = std::move(who),
                done = std::move(done)] { c->withdraw_after(name, to, who, done); });

@@ -20,6 +20,7 @@
 #include "ports/agents.h"
 #include "ports/image_tool.h"
 #include "ports/platform.h"
+#include "ports/publisher.h"
 #include "ports/secret_store.h"
 #include "ports/store.h"
 
@@ -59,6 +60,7 @@ struct ImageStatus {
   std::string name, recipe;                     // recipe: empty where it has none
   std::vector<ImageVersion> versions;           // the highest first
   std::map<std::string, std::string> channels;  // "latest", "2", "2.4" → the version that each means now
+  std::vector<Publication> publications;        // where each stands in which registry
 };
 
 // A configuration that is to be put into force.
@@ -87,6 +89,7 @@ struct ControlParts {
   std::function<void(std::string_view step)> on_step = [](std::string_view) {};
   // Called on the control thread with a configuration that is in force from now on. May be empty.
   std::function<void(const Config&)> on_config = {};
+  Publisher* publisher = nullptr;  // null: versions are not brought to registries
 };
 
 class Control {
@@ -122,6 +125,8 @@ class Control {
   void image(std::string name, Done<ImageStatus> done);
   // Withdraws every version above `to` (when not given: above the one before the highest).
   void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done);
+  // Tries at once, without waiting for its time, whatever is not in every registry yet.
+  void publish_image(std::string name, std::string who, Done<ImageStatus> done);
   void ledger(std::uint64_t from_seq, std::size_t limit, std::string subject, Done<std::vector<LedgerEntry>> done);
   void verify_ledger(Done<LedgerCheck> done);
 

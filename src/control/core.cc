@@ -38,6 +38,7 @@ void Core::step() {
   check_cancels();
   retry_stops();
   retry_lists();
+  publish_due();
   // While nothing can be written down nothing is decided either: the world is left as it is, and seen again afterwards.
   if (store_problem_.empty()) {
     const auto& seen = see();

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <vector>
 
 #include "control/control.h"
@@ -41,6 +42,7 @@ class Core {
   plan::ConfigChange plan_config(const Config& wanted);
   void apply_config(ConfigOrder order, Done<plan::ConfigChange> done);
   void release(ReleaseRequest request, std::string who, Done<ImageVersion> done);
+  void publish_now(const std::string& image, const std::string& who, Done<ImageStatus> done);
   void withdraw_after(const std::string& image, std::optional<SemVer> to, const std::string& who,
                       Done<ImageStatus> done);
   Result<ImageStatus> image_status(const std::string& name) const;
@@ -146,6 +148,22 @@ class Core {
   Result<const ImageSpec*> known_image(const std::string& name) const;
   Result<ImageVersion> resolved(const ReleaseRequest& request, const std::string& who, const std::string& digest);
 
+  std::map<std::string, std::string> channels_of(const std::string& image) const;
+
+  // core_publish.cc: versions on their way to registries
+  using PublicationKey = std::tuple<std::string, SemVer, std::string>;  // image, number, repository
+  void pack(ReleaseRequest request, const ImageSpec& spec, std::string who, std::string digest,
+            Done<ImageVersion> done);
+  Result<ImageVersion> packed(ReleaseRequest request, const std::string& who, const std::string& digest,
+                              const PackedImage& image, const std::optional<Contents>& before);
+  void begin_publishing(const ImageVersion& version);
+  void publish_where_missing();
+  bool wants_publishing(const Publication& p, const std::vector<std::string>& channels) const;
+  void publish_due();
+  void publish(const Publication& p, std::vector<std::string> channels);
+  void on_published(const PublicationKey& key, const std::vector<std::string>& channels, const Result<void>& outcome);
+  void move_channels(Publication& to, const std::vector<std::string>& channels);
+
   // core_recover.cc: after a start
   void ask_platform(const std::string& platform);
   void retry_lists();
@@ -166,6 +184,9 @@ class Core {
   int releases_ = 0;                                                // being resolved
   std::map<std::pair<std::string, std::string>, Trust> trusts_;     // by platform and digest: where something failed
   std::optional<Duration> clock_offset_;                            // of the wall clock from the steady one
+  std::map<PublicationKey, Publication> publications_;
+  std::set<std::pair<std::string, std::string>> publishing_;  // image and repository of those under way
+  Time next_publish_{};                                       // nothing is due before
   std::map<JobId, std::vector<Done<Job>>> waiters_;
   std::map<JobId, Time> cancel_deadlines_;
   std::map<std::string, JobId> pending_keys_;  // idempotency keys of jobs that are not committed yet

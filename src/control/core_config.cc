@@ -96,6 +96,7 @@ void Core::put_in_force(Config next) {
   put_trust_on_view();
   roster_.pools_changed();
   next_sweep_ = {};  // keep_jobs may be shorter now
+  publish_where_missing();
   if (parts_.on_config) parts_.on_config(parts_.config);
 }
 

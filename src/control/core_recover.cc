@@ -29,6 +29,9 @@ Result<void> Core::recover() {
             [](const Builder& a, const Builder& b) { return builder_number(a.id) < builder_number(b.id); });
   for (auto& b : snapshot.builders) roster_.add(builders_.emplace(b.id, std::move(b)).first->second);
   for (auto& v : snapshot.versions) versions_[v.image].emplace(v.number, std::move(v));
+  for (auto& p : snapshot.publications)
+    if (versions_[p.image].contains(p.number))
+      publications_.emplace(PublicationKey{p.image, p.number, p.repository}, p);
   record("daemon.started", "daemon",
          json::serialize(json::object{{"jobs", jobs_.size()}, {"builders", builders_.size()}}));
 
@@ -53,6 +56,7 @@ Result<void> Core::recover() {
     gone_builders_[id] = std::move(builders_.extract(id).mapped());
   }
   for (const auto& [name, p] : platforms_) ask_platform(name);
+  publish_where_missing();
   return {};
 }
 

@@ -17,10 +17,14 @@ constexpr std::size_t max_versions = 10'000;  // of one image
 
 std::string subject(const std::string& image) { return "image/" + image; }
 
+}  // namespace
+
 // The moving names of an image's versions: latest, 2, 2.4.
-std::map<std::string, std::string> channels_of(const std::map<SemVer, ImageVersion>& versions) {
+std::map<std::string, std::string> Core::channels_of(const std::string& image) const {
   std::map<std::string, std::string> out;
-  for (const auto& [number, v] : versions) {  // from the lowest: the last one to claim a name keeps it
+  auto found = versions_.find(image);
+  if (found == versions_.end()) return out;
+  for (const auto& [number, v] : found->second) {  // from the lowest: the last one to claim a name keeps it
     if (v.state != VersionState::released || !number.pre.empty()) continue;
     for (auto name :
          {std::string("latest"), fmt::format("{}", number.major), fmt::format("{}.{}", number.major, number.minor)})
@@ -28,8 +32,6 @@ std::map<std::string, std::string> channels_of(const std::map<SemVer, ImageVersi
   }
   return out;
 }
-
-}  // namespace
 
 Result<const ImageSpec*> Core::known_image(const std::string& name) const {
   auto found = parts_.config.images.find(name);
@@ -56,6 +58,9 @@ void Core::release(ReleaseRequest request, std::string who, Done<ImageVersion> d
   ++releases_;
   effect("release.resolve", [this, platform, request = std::move(request), who = std::move(who), done] {
     executor_.prepare(platform, request.reference, nullptr, [this, request, who, done](Result<PlatformImage> image) {
+      auto known = known_image(request.image);  // the configuration may have changed meanwhile
+      if (image && known && parts_.publisher && (!(*known)->publish.empty() || !(*known)->provides.empty()))
+        return pack(request, **known, who, image->digest, done);
       --releases_;
       auto version = image ? resolved(request, who, image->digest) : Unexpected(image.error());
       effect("release.reply", [version, done] { done(version); });
@@ -127,6 +132,7 @@ void Core::withdraw_after(const std::string& image, std::optional<SemVer> to, co
     batch_.versions.push_back(v);
     gone.emplace_back(number.text());
   }
+  next_publish_ = {};
   record("image.rolled-back", subject(image),
          json::serialize(json::object{{"to", to->text()}, {"withdrawn", gone}, {"by", who}}));
   effect("image.reply", [this, image, done] { done(image_status(image)); });
@@ -139,9 +145,11 @@ Result<ImageStatus> Core::image_status(const std::string& name) const {
   out.recipe = spec->recipe;
   if (auto found = versions_.find(name); found != versions_.end()) {
     for (const auto& [number, v] : found->second) out.versions.push_back(v);
-    out.channels = channels_of(found->second);
+    out.channels = channels_of(name);
   }
   std::reverse(out.versions.begin(), out.versions.end());
+  for (const auto& [key, p] : publications_)
+    if (p.image == name) out.publications.push_back(p);
   return out;
 }
 

@@ -52,6 +52,11 @@ class PlainExecutor final : public Executor {
     answer(done, platform_.list(soon()));
   }
 
+  void registry(std::function<void()> call, std::function<void()> done) override {
+    call();
+    mailbox_.push_back(done);
+  }
+
  private:
   static Deadline soon() { return after(seconds(5)); }
   template <class F, class R>
@@ -75,6 +80,7 @@ class World {
   Log log{LogLevel::error, -1};
   Config config;
   StatePaths paths;
+  Publisher* publisher = nullptr;
   int crash_at = 0, steps = 0;  // crash at the n-th step boundary from now; 0: never
   std::vector<std::string> boundaries;
   std::string crash_before;  // crash at the boundary of this name
@@ -106,6 +112,7 @@ class World {
           if (crash_at > 0 && ++steps == crash_at) throw Crash();
           if (step == crash_before) throw Crash();
         }};
+    parts.publisher = publisher;
     core_ = std::make_unique<Core>(std::move(parts), *agents_, *executor_);
     ASSERT_TRUE(core_->recover());
   }

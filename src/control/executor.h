@@ -19,6 +19,9 @@ class Executor {
   virtual void launch(const std::string& platform, BuilderRequest request, std::function<void(Result<void>)> done) = 0;
   virtual void stop(const std::string& platform, BuilderId builder, std::function<void(Result<void>)> done) = 0;
   virtual void list(const std::string& platform, std::function<void(Result<std::vector<SeenBuilder>>)> done) = 0;
+  // Runs `call` away from the control thread, then `done` on it: packing and publishing. Never asked where control was
+  // given no publisher.
+  virtual void registry(std::function<void()> call, std::function<void()> done) { MAYFLY_CHECK(!call && !done); }
 };
 
 }  // namespace mayfly

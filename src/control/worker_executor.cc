@@ -56,6 +56,13 @@ WorkerExecutor::Lane& WorkerExecutor::lane(const std::string& platform) {
   return *found->second;
 }
 
+void WorkerExecutor::registry(std::function<void()> call, std::function<void()> done) {
+  registries_.post([this, call = std::move(call), done = std::move(done)] {
+    call();
+    post_(done);
+  });
+}
+
 template <class T>
 void WorkerExecutor::run(Workers& workers, std::function<Result<T>()> call, std::function<void(Result<T>)> done) {
   workers.post([this, call = std::move(call), done = std::move(done)] {

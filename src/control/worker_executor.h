@@ -40,6 +40,7 @@ class WorkerExecutor final : public Executor {
   void launch(const std::string& platform, BuilderRequest request, std::function<void(Result<void>)> done) override;
   void stop(const std::string& platform, BuilderId builder, std::function<void(Result<void>)> done) override;
   void list(const std::string& platform, std::function<void(Result<std::vector<SeenBuilder>>)> done) override;
+  void registry(std::function<void()> call, std::function<void()> done) override;
 
  private:
   struct Lane {
@@ -55,6 +56,7 @@ class WorkerExecutor final : public Executor {
   ImageTool& images_;
   std::function<void(std::function<void()>)> post_;
   std::map<std::string, std::unique_ptr<Lane>> lanes_;
+  Workers registries_{8};  // mostly waiting; a registry that hangs holds one, for as long as its deadline
 };
 
 }  // namespace mayfly

@@ -8,6 +8,7 @@
 #include "model/builder.h"
 #include "model/job.h"
 #include "model/ledger.h"
+#include "model/publication.h"
 #include "model/reason.h"
 #include "model/rollout.h"
 #include "model/version.h"
@@ -24,6 +25,7 @@ boost::json::object to_json(const LedgerEntry& e);
 boost::json::object to_json(const ImageVersion& v);
 boost::json::object to_json(const Rollout& r);
 boost::json::object to_json(const PoolVersions& p);
+boost::json::object to_json(const Publication& p);
 
 // Times are integers: microseconds since the Unix epoch, UTC; absent where it has not happened.
 Result<JobSpec> job_spec_from_json(const boost::json::object& o);  // unknown members are errors that name the nearest
@@ -33,6 +35,7 @@ Result<Builder> builder_from_json(const boost::json::object& o);
 Result<LedgerEntry> ledger_entry_from_json(const boost::json::object& o);
 Result<ImageVersion> image_version_from_json(const boost::json::object& o);
 Result<PoolVersions> pool_versions_from_json(const boost::json::object& o);
+Result<Publication> publication_from_json(const boost::json::object& o);
 Error error_from_json(const boost::json::object& o);
 
 // Parses text to an object, with limits on depth; the error says where it went wrong.

@@ -71,6 +71,10 @@ struct ImageSpec {
   std::string name;
   std::string recipe;  // absolute path of the folder with the Dockerfile; empty: released versions only
   std::map<std::string, std::string> args;  // build arguments (ARG in the Dockerfile)
+  std::vector<std::string> publish =
+      {};  // repositories that each version is brought to: "registry.example/team/general"
+  std::vector<std::string> provides = {};    // programs or packages whose loss makes the next version a major one
+  std::string compression = "zstd:chunked";  // of published layers; or "gzip"
   bool operator==(const ImageSpec&) const = default;
 };
 
@@ -97,6 +101,14 @@ struct PlatformSpec {
   bool operator==(const PlatformSpec&) const = default;
 };
 
+// How versions are released and published, whatever the image.
+struct ReleaseSpec {
+  std::string key;                              // PEM file of the private key that signs; empty: nothing is signed
+  int keep = 10;                                // versions of each image, the highest, that are never swept
+  Duration patience = std::chrono::minutes(2);  // with a registry that does not answer
+  bool operator==(const ReleaseSpec&) const = default;
+};
+
 struct ServerSpec {
   std::string listen;                    // "HOST:PORT" for TCP with TLS; empty: unix socket only
   std::string tls_certificate, tls_key;  // PEM files
@@ -110,6 +122,7 @@ struct Config {
   std::map<std::string, SecretSpec> secrets;
   std::map<std::string, PlatformSpec> platforms;
   ServerSpec server;
+  ReleaseSpec release;
   Duration keep_jobs = std::chrono::hours(24 * 30);  // finished jobs and their logs are kept this long
   bool operator==(const Config&) const = default;
 };

@@ -20,6 +20,7 @@ struct StatePaths {
   std::string log_index(JobId id) const { return job(id) + "/log.index"; }
   std::string result(JobId id) const { return job(id) + "/result"; }
   std::string output(JobId id) const { return job(id) + "/output.tar"; }
+  std::string releases() const { return root + "/releases"; }  // what was packed for registries
   std::string platform(const std::string& name) const { return root + "/platforms/" + name; }  // the platform's own
 };
 

@@ -65,6 +65,8 @@ struct ImageVersion {
   VersionState state = VersionState::released;
   std::string withdrawn_why;
   Time released_at{}, withdrawn_at{};
+  std::string published_digest;  // of the manifest that registries get, the same in all; empty: it is not published
+  std::int64_t bytes = 0;        // that a registry stores for it; 0: not known
 
   bool operator==(const ImageVersion&) const = default;
 };

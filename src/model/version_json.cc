@@ -71,6 +71,8 @@ json::object to_json(const ImageVersion& v) {
                  {"released_by", v.released_by},
                  {"approved_by", std::move(approved)}};
   if (!v.commit.empty()) o["commit"] = v.commit;
+  if (!v.published_digest.empty()) o["published_digest"] = v.published_digest;
+  if (v.bytes > 0) o["bytes"] = v.bytes;
   if (!v.withdrawn_why.empty()) o["withdrawn_why"] = v.withdrawn_why;
   put_time(o, "released_at", v.released_at);
   put_time(o, "withdrawn_at", v.withdrawn_at);
@@ -107,6 +109,8 @@ Result<ImageVersion> image_version_from_json(const json::object& o) {
   v.state = r.name("state", version_state_from, VersionState::released);
   v.released_by = r.text("released_by");
   v.approved_by = r.texts("approved_by");
+  v.published_digest = r.text("published_digest");
+  v.bytes = r.number("bytes");
   v.withdrawn_why = r.text("withdrawn_why");
   v.released_at = r.time("released_at");
   v.withdrawn_at = r.time("withdrawn_at");

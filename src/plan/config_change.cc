@@ -215,9 +215,13 @@ class Comparison {
     auto values = differences(facts_of_daemon(before_), facts_of_daemon(after_));
     ConfigItem now, later;
     now.what = later.what = "daemon";
-    for (auto& v : values) (v.key.starts_with("server.") ? later : now).values.push_back(v);
+    auto at_start = [](const std::string& key) {
+      return key.starts_with("server.") || key == "release.key" || key == "release.patience";
+    };
+    for (auto& v : values) (at_start(v.key) ? later : now).values.push_back(v);
     later.at_restart = true;
-    later.effects.emplace_back("the daemon opens its port only when it starts: this waits for the next start");
+    later.effects.emplace_back(
+        "the daemon opens its port and reads its signing key only when it starts: this waits for the next start");
     if (!now.values.empty()) change_.items.push_back(std::move(now));
     if (!later.values.empty()) change_.items.push_back(std::move(later));
   }
@@ -238,6 +242,8 @@ ConfigChange compare(const Config& before, const Config& after, const ChangeSigh
 
 Config applicable(const Config& before, Config after, const std::set<std::string>& platforms) {
   after.server = before.server;
+  after.release.key = before.release.key;
+  after.release.patience = before.release.patience;
   for (const auto& [name, old] : before.pools) {
     auto now = after.pools.find(name);
     if (now == after.pools.end() || platforms.contains(now->second.platform)) continue;

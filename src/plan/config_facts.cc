@@ -110,6 +110,9 @@ std::vector<Fact> facts_of(const PoolSpec& p) {
 std::vector<Fact> facts_of(const ImageSpec& image) {
   std::vector<Fact> out{{"recipe", image.recipe}};
   for (const auto& [name, value] : image.args) out.push_back({"args." + name, value});
+  out.push_back({"publish", join(image.publish, ", ")});
+  out.push_back({"provides", join(image.provides, ", ")});
+  out.push_back({"compression", image.compression});
   return out;
 }
 
@@ -133,6 +136,9 @@ std::vector<Fact> facts_of_daemon(const Config& c) {
     out.push_back({key + ".launches_per_minute",
                    p.launches_per_minute == 0 ? "not limited" : std::to_string(p.launches_per_minute)});
   }
+  add("release.key", c.release.key);
+  add("release.keep", std::to_string(c.release.keep));
+  add("release.patience", duration(c.release.patience));
   add("server.listen", c.server.listen);
   add("server.tls.certificate", c.server.tls_certificate);
   add("server.tls.key", c.server.tls_key);
@@ -155,7 +161,10 @@ std::string shape_of(const Config& config, const PoolSpec& pool) {
     if (f.key == "image" || f.key == "platform" || f.key == "network" || f.key == "builders.cpu" ||
         f.key == "builders.memory" || f.key == "builders.disk" || f.key == "builders.pids")
       h.add(f.key), h.add(f.value);
-  if (auto image = config.images.find(pool.image); image != config.images.end()) h.add(facts_of(image->second));
+  // Where an image is published changes no builder.
+  if (auto image = config.images.find(pool.image); image != config.images.end())
+    for (const auto& f : facts_of(image->second))
+      if (f.key == "recipe" || f.key.starts_with("args.")) h.add(f.key), h.add(f.value);
   return h.hex().substr(0, 12);
 }
 

@@ -10,6 +10,7 @@
 #include "model/builder.h"
 #include "model/job.h"
 #include "model/ledger.h"
+#include "model/publication.h"
 #include "model/rollout.h"
 #include "model/version.h"
 
@@ -29,10 +30,12 @@ struct Batch {
   // ended and never had a job. A job that has not ended: conflict, and nothing of the batch is done. The ledger keeps
   // its entries.
   std::vector<JobId> forget = {};
-  std::vector<ImageVersion> versions = {};  // inserted or replaced by image and number
-  std::vector<PoolVersions> pools = {};     // inserted or replaced by pool
+  std::vector<ImageVersion> versions = {};     // inserted or replaced by image and number
+  std::vector<PoolVersions> pools = {};        // inserted or replaced by pool
+  std::vector<Publication> publications = {};  // inserted or replaced by image, number and repository
   bool empty() const {
-    return jobs.empty() && builders.empty() && ledger.empty() && forget.empty() && versions.empty() && pools.empty();
+    return jobs.empty() && builders.empty() && ledger.empty() && forget.empty() && versions.empty() && pools.empty() &&
+           publications.empty();
   }
 };
 
@@ -41,9 +44,10 @@ struct StoreSnapshot {
   std::vector<Job> jobs = {};          // not ended, by id
   std::vector<Builder> builders = {};  // not gone and not lost
   JobId next_job = 1;
-  std::uint64_t next_builder = 1;           // one above the greatest number ever used in a builder id
-  std::vector<ImageVersion> versions = {};  // all, by image, and within it from the lowest to the highest
-  std::vector<PoolVersions> pools = {};     // all, by pool
+  std::uint64_t next_builder = 1;              // one above the greatest number ever used in a builder id
+  std::vector<ImageVersion> versions = {};     // all, by image, and within it from the lowest to the highest
+  std::vector<PoolVersions> pools = {};        // all, by pool
+  std::vector<Publication> publications = {};  // all
 };
 
 struct JobFilter {

@@ -281,6 +281,21 @@ TEST_P(StoreContract, KeepsWherePoolsStandAndUndoesItWithItsBatch) {
   EXPECT_EQ(load().pools, std::vector<PoolVersions>{moved});
 }
 
+TEST_P(StoreContract, KeepsWhereVersionsArePublished) {
+  Publication p;
+  p.image = "general", p.number = SemVer{1, 0, 0}, p.repository = "r.example/general";
+  p.state = PublicationState::failed, p.channels = {"latest", "1"}, p.problem = "it is away", p.attempts = 3;
+  p.next_try = from_micros(7);
+  auto other = p;
+  other.repository = "other.example/general";
+  commit({.publications = {p, other}});
+  p.state = PublicationState::published;
+  p.published_at = from_micros(8);
+  commit({.publications = {p}});
+  reopen();
+  EXPECT_EQ(load().publications, (std::vector<Publication>{other, p}));
+}
+
 TEST_P(StoreContract, FindsJobsByTheVersionThatTheyRanOn) {
   auto one = make_job(1, JobState::failed), two = make_job(2, JobState::failed), three = make_job(3);
   one.image_version = "general@2.4.1";

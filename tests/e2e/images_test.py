@@ -2,11 +2,10 @@
 """Where images come from: containers-storage, files, and a real registry on this host's loopback, over plain HTTP."""
 import contextlib
 import json
-import shutil
-import socket
 import subprocess
 
-from harness import Daemon, Scratch, Skip, busybox_image, case, check, daemon, equal, main, needs_containers, wait_for
+from harness import Daemon, Scratch, case, check, daemon, equal, main, needs_containers, wait_for
+from registries import Registry, own_image, skopeo
 
 POOLS = """\
 pools:
@@ -15,13 +14,6 @@ pools:
     network: none
     builders: {{max: 2, memory: 128MiB, disk: 32MiB, pids: 64}}
 """
-
-
-def skopeo(*argv):
-    done = subprocess.run(["skopeo", *argv], capture_output=True, text=True)
-    if done.returncode:
-        raise AssertionError(f"skopeo {' '.join(map(str, argv))}: {done.stderr}")
-    return done.stdout.strip()
 
 
 def stored():
@@ -38,69 +30,6 @@ def fetched_images_removed():
     finally:
         if new := stored() - before:
             subprocess.run(["buildah", "rmi", *new], capture_output=True)
-
-
-@contextlib.contextmanager
-def own_image(folder, number=1):
-    """An image that is in containers-storage only while this runs, and has a digest that nothing else has."""
-    name = f"localhost/mayfly-e2e-{folder.name.lower().replace('_', 'x')}:{number}"
-    container = subprocess.check_output(["buildah", "from", busybox_image()], text=True).strip()
-    try:
-        (folder / "word").write_text(f"{folder.name} {number}\n")
-        subprocess.run(["buildah", "copy", container, folder / "word", "/word"], check=True, capture_output=True)
-        subprocess.run(["buildah", "config", "--env", f"NUMBER={number}", container], check=True, capture_output=True)
-        subprocess.run(["buildah", "commit", container, name], check=True, capture_output=True)
-    finally:
-        subprocess.run(["buildah", "rm", container], capture_output=True)
-    try:
-        yield name
-    finally:
-        subprocess.run(["buildah", "rmi", "-f", name], capture_output=True)
-
-
-class Registry:
-    """docker-registry on the loopback, without TLS, with a store in `folder` that outlives it."""
-
-    def __init__(self, folder):
-        program = shutil.which("docker-registry") or shutil.which("registry")
-        if not program:
-            raise Skip("docker-registry is not installed")
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{s.getsockname()[1]}"
-        self.config, self.log, self.process, self.program = folder / "registry.yml", folder / "registry.log", None, program
-        self.config.write_text(f"version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\n"
-                               f"http: {{addr: '{self.address}'}}\n")
-
-    def start(self):
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([self.program, "serve", self.config], stdout=log, stderr=log, cwd=self.config.parent)
-
-        def answers():
-            check(self.process.poll() is None, self.log.read_text()[-1000:])
-            with contextlib.suppress(OSError), socket.create_connection(tuple(self.address.split(":")), 1):
-                return True
-        wait_for("the registry", answers)
-        return self
-
-    def stop(self):
-        if self.process:
-            self.process.terminate()
-            self.process.wait(10)
-            self.process = None
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def push(self, image, name):
-        skopeo("copy", "--quiet", "--dest-tls-verify=false", f"containers-storage:{image}", f"docker://{self.address}/{name}")
-        return f"docker://{self.address}/{name}"
-
-    def pulls(self, what="manifests"):
-        return sum(f'"GET /v2/' in line and f"/{what}/" in line for line in self.log.read_text(errors="replace").splitlines())
 
 
 def answer_of(image, argv=("cat", "/word")):

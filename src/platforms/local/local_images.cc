@@ -1,6 +1,5 @@
 #include "platforms/local/local_images.h"
 
-#include <arpa/inet.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 
 #include "base/text.h"
 #include "os/process.h"
+#include "os/skopeo.h"
 
 namespace mayfly::local {
 namespace {
@@ -26,48 +26,18 @@ bool has_transport(const std::string& reference) {
   return false;
 }
 
-// Whether the tool said that there is no such image, rather than that it could not find out.
-bool says_there_is_none(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  for (const char* none :
-       {"manifest unknown", "name unknown", "not found", "no such file", "does not exist", "no descriptor found",
-        "repository name not known", "requested access to the resource is denied", "invalid reference format"})
-    if (text.find(none) != std::string::npos && text.find("no such host") == std::string::npos) return true;
-  return false;
-}
-
-// skopeo's last line is `time="…" level=fatal msg="…"`; people need only the message.
-std::string plain_message(const std::string& line) {
-  const auto at = line.find("msg=\"");
-  if (at == std::string::npos) return line;
-  std::string text;
-  for (std::size_t i = at + 5; i < line.size() && line[i] != '"'; ++i) {
-    if (line[i] == '\\' && i + 1 < line.size()) ++i;
-    text += line[i];
-  }
-  return text;
-}
-
 Error fetch_error(const std::string& source, const os::Finish& done) {
-  const std::string message = plain_message(done.last_error_line());
-  if (says_there_is_none(message))
+  const std::string message = os::skopeo_message(done);
+  if (os::says_there_is_none(message))
     return {ErrorCode::not_found, "there is no such image: " + message, source,
             "Check its name and tag, and that you may read it"};
   return {ErrorCode::unavailable, "the image cannot be fetched: " + message, source,
           "Check that the registry can be reached from this host"};
 }
 
-// The policy file's absence means "accept anything", as if it said so, which is its default.
-std::vector<std::string> skopeo(const std::string& command) {
-  std::vector<std::string> argv{"skopeo"};
-  if (access("/etc/containers/policy.json", R_OK) != 0) argv.emplace_back("--insecure-policy");
-  argv.push_back(command);
-  return argv;
-}
-
 Result<std::string> remote_digest(const std::string& source, Deadline deadline) {
-  auto argv = skopeo("inspect");
-  if (is_loopback_registry(source)) argv.emplace_back("--tls-verify=false");
+  auto argv = os::skopeo_command("inspect");
+  if (os::is_loopback_registry(source)) argv.emplace_back("--tls-verify=false");
   argv.insert(argv.end(), {"--format", "{{.Digest}}", source});
   MAYFLY_ASSIGN(const os::Finish done, os::run({.argv = argv, .deadline = deadline}));
   if (!done.ok()) return Unexpected(fetch_error(source, done));
@@ -78,8 +48,8 @@ Result<std::string> remote_digest(const std::string& source, Deadline deadline) 
 }
 
 Result<void> copy_image(const std::string& source, const std::string& name, Deadline deadline) {
-  auto argv = skopeo("copy");
-  if (is_loopback_registry(source)) argv.emplace_back("--src-tls-verify=false");
+  auto argv = os::skopeo_command("copy");
+  if (os::is_loopback_registry(source)) argv.emplace_back("--src-tls-verify=false");
   argv.insert(argv.end(), {"--quiet", source, std::string(storage_transport) + name});
   MAYFLY_ASSIGN(const os::Finish done, os::run({.argv = argv, .deadline = deadline}));
   if (!done.ok()) return Unexpected(fetch_error(source, done));
@@ -89,18 +59,6 @@ Result<void> copy_image(const std::string& source, const std::string& name, Dead
 std::string fetched_name(const std::string& digest) { return "localhost/mayfly-fetched:" + digest.substr(0, 40); }
 
 }  // namespace
-
-bool is_loopback_registry(const std::string& source) {
-  if (!source.starts_with(registry_transport)) return false;
-  const std::string rest = source.substr(registry_transport.size());
-  const std::string host = rest.substr(0, rest.find('/'));
-  if (host.size() == rest.size()) return false;  // a bare name is Docker Hub's
-  if (host.starts_with("[::1]")) return true;
-  const std::string name = host.substr(0, host.find(':'));
-  if (name == "localhost") return true;
-  in_addr address{};  // 127.evil.example is no address
-  return inet_pton(AF_INET, name.c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
-}
 
 std::string kept_name(const std::string& source) {
   if (!source.starts_with(registry_transport) || source.find(pinned) != std::string::npos) return "";
@@ -125,7 +83,7 @@ Result<StoragePlace> LocalImages::storage(Deadline deadline) {
   MAYFLY_ASSIGN(const os::Finish done, os::run({.argv = {"buildah", "info"}, .deadline = deadline}));
   if (!done.ok())
     return fail(ErrorCode::unavailable,
-                "buildah cannot say where images are kept: " + plain_message(done.last_error_line()), "buildah info");
+                "buildah cannot say where images are kept: " + os::skopeo_message(done), "buildah info");
   boost::system::error_code error;
   const json::value info = json::parse(done.out, error);
   const json::value* root = error ? nullptr : info.find_pointer("/store/GraphRoot", error);

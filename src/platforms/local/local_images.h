@@ -45,9 +45,6 @@ class LocalImages {
   std::map<std::string, PlatformImage> known_;
 };
 
-// Whether a reference's registry is this host itself: only there is plain HTTP as safe as TLS.
-bool is_loopback_registry(const std::string& source);
-
 // The name under which an image from a registry is found again without the registry; empty: it comes from elsewhere.
 std::string kept_name(const std::string& source);
 

@@ -81,20 +81,27 @@ Result<void> MemoryStore::commit(const Batch& batch) {
   for (JobId id : batch.forget) forget(id);
   for (const auto& v : batch.versions) versions_.insert_or_assign({v.image, v.number}, v);
   for (const auto& p : batch.pools) pools_.insert_or_assign(p.pool, p);
+  for (const auto& p : batch.publications) publications_.insert_or_assign({p.image, p.number, p.repository}, p);
   ++commits_;
   return {};
 }
 
 Result<StoreSnapshot> MemoryStore::load() {
   std::scoped_lock lock(mutex_);
-  StoreSnapshot s{
-      .jobs = {}, .builders = {}, .next_job = next_job_, .next_builder = next_builder_, .versions = {}, .pools = {}};
+  StoreSnapshot s{.jobs = {},
+                  .builders = {},
+                  .next_job = next_job_,
+                  .next_builder = next_builder_,
+                  .versions = {},
+                  .pools = {},
+                  .publications = {}};
   for (const auto& [id, job] : jobs_)
     if (!is_final(job.state)) s.jobs.push_back(job);
   for (const auto& [key, builder] : builders_)
     if (!is_final(builder.state)) s.builders.push_back(builder);
   for (const auto& [key, version] : versions_) s.versions.push_back(version);
   for (const auto& [name, pool] : pools_) s.pools.push_back(pool);
+  for (const auto& [key, p] : publications_) s.publications.push_back(p);
   return s;
 }
 

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "ports/store.h"
@@ -41,6 +42,7 @@ class MemoryStore final : public Store {
   std::vector<LedgerEntry> ledger_;
   std::map<std::pair<std::string, SemVer>, ImageVersion> versions_;
   std::map<PoolName, PoolVersions> pools_;
+  std::map<std::tuple<std::string, SemVer, std::string>, Publication> publications_;
   JobId next_job_ = 1;
   std::uint64_t next_builder_ = 1;
   std::optional<Error> failure_;

@@ -84,7 +84,18 @@ ALTER TABLE jobs ADD COLUMN image_version TEXT;  -- NULL: none
 CREATE INDEX jobs_by_version ON jobs (image_version) WHERE image_version IS NOT NULL;
 )sql";
 
-constexpr std::array<Migration, 2> all{{{1, "first", first}, {2, "versions of images", versions}}};
+constexpr const char* publications = R"sql(
+CREATE TABLE publications (
+  image TEXT NOT NULL,
+  number TEXT NOT NULL,
+  repository TEXT NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (image, number, repository)
+) WITHOUT ROWID;
+)sql";
+
+constexpr std::array<Migration, 3> all{
+    {{1, "first", first}, {2, "versions of images", versions}, {3, "publications", publications}}};
 
 Result<void> apply(sqlite::Database& database, const Migration& step) {
   MAYFLY_ASSIGN(auto transaction, sqlite::Transaction::begin(database));

@@ -48,6 +48,11 @@ Result<PoolVersions> pool_from_body(const std::string& body) {
   return pool_versions_from_json(object);
 }
 
+Result<Publication> publication_from_body(const std::string& body) {
+  MAYFLY_ASSIGN(auto object, parse(body, "publication"));
+  return publication_from_json(object);
+}
+
 std::string hash_bytes(const std::string& hex) {
   std::string bytes;
   for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {

@@ -8,6 +8,7 @@
 #include "model/builder.h"
 #include "model/job.h"
 #include "model/ledger.h"
+#include "model/publication.h"
 #include "model/rollout.h"
 #include "model/version.h"
 #include "os/sqlite.h"
@@ -22,6 +23,7 @@ Result<Job> job_from_body(const std::string& body);
 Result<Builder> builder_from_body(const std::string& body);
 Result<ImageVersion> version_from_body(const std::string& body);
 Result<PoolVersions> pool_from_body(const std::string& body);
+Result<Publication> publication_from_body(const std::string& body);
 
 std::string hash_bytes(const std::string& hex);  // 64 hex digits → 32 bytes
 

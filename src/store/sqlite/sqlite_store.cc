@@ -73,6 +73,7 @@ Result<void> SqliteStore::write(const Batch& batch, Meta& meta) {
   for (JobId id : batch.forget) MAYFLY_TRY(forget(id));
   for (const auto& version : batch.versions) MAYFLY_TRY(put(version));
   for (const auto& pool : batch.pools) MAYFLY_TRY(put(pool));
+  for (const auto& publication : batch.publications) MAYFLY_TRY(put(publication));
   MAYFLY_TRY(put(meta));
   return transaction.commit();
 }
@@ -120,6 +121,13 @@ Result<void> SqliteStore::put(const ImageVersion& v) {
 Result<void> SqliteStore::put(const PoolVersions& p) {
   MAYFLY_ASSIGN(auto q, database_->prepare("INSERT OR REPLACE INTO pool_versions (pool, body) VALUES (?, ?)"));
   return q.text(p.pool).text(boost::json::serialize(to_json(p))).run();
+}
+
+Result<void> SqliteStore::put(const Publication& p) {
+  MAYFLY_ASSIGN(
+      auto q,
+      database_->prepare("INSERT OR REPLACE INTO publications (image, number, repository, body) VALUES (?, ?, ?, ?)"));
+  return q.text(p.image).text(p.number.text()).text(p.repository).text(boost::json::serialize(to_json(p))).run();
 }
 
 Result<void> SqliteStore::append(const LedgerDraft& draft, Meta& meta) {

@@ -46,6 +46,7 @@ class SqliteStore final : public Store {
   Result<void> put(const Builder& builder, Meta& meta);
   Result<void> put(const ImageVersion& version);
   Result<void> put(const PoolVersions& pool);
+  Result<void> put(const Publication& publication);
   Result<void> append(const LedgerDraft& draft, Meta& meta);
   Result<void> forget(JobId id);
   Result<void> put(const Meta& meta);

@@ -68,6 +68,9 @@ Result<StoreSnapshot> SqliteStore::load() {
   std::sort(snapshot.versions.begin(), snapshot.versions.end(),
             [](const auto& a, const auto& b) { return a.image != b.image ? a.image < b.image : a.number < b.number; });
   MAYFLY_ASSIGN(snapshot.pools, all_of(*database_, "SELECT body FROM pool_versions ORDER BY pool", pool_from_body));
+  MAYFLY_ASSIGN(
+      snapshot.publications,
+      all_of(*database_, "SELECT body FROM publications ORDER BY image, number, repository", publication_from_body));
   snapshot.next_job = meta.next_job;
   snapshot.next_builder = meta.next_builder;
   return snapshot;

@@ -1,0 +1,215 @@
+// Versions on their way to registries: which are due, what became of each try, and where the channels stand.
+#include <algorithm>
+
+#include <boost/json.hpp>
+
+#include <fmt/format.h>
+
+#include "control/core.h"
+#include "plan/release.h"
+
+namespace mayfly {
+namespace json = boost::json;
+namespace {
+
+constexpr std::size_t max_publishing = 8;  // at once; each holds a worker and a skopeo
+constexpr Duration pack_limit = std::chrono::minutes(60);
+constexpr Duration publish_limit = std::chrono::hours(6);  // the publisher's own patience is what ends a hung exchange
+
+// Channels that mean this version and were not led there yet.
+std::vector<std::string> outstanding(const Publication& p, const std::map<std::string, std::string>& channels) {
+  std::vector<std::string> out;
+  for (const auto& [name, version] : channels)
+    if (version == p.number.text() && std::find(p.channels.begin(), p.channels.end(), name) == p.channels.end())
+      out.push_back(name);
+  return out;
+}
+
+}  // namespace
+
+// What a new version holds is compared with what the last one held, away from the control thread.
+void Core::pack(ReleaseRequest request, const ImageSpec& spec, std::string who, std::string digest,
+                Done<ImageVersion> done) {
+  PackOrder order{request.image, request.reference, spec.compression};
+  std::string before;
+  for (const auto& [number, v] : versions_[request.image])
+    if (number.pre.empty() && !v.published_digest.empty()) before = v.published_digest;
+  struct Outcome {
+    Result<PackedImage> packed;
+    std::optional<Contents> before;
+  };
+  auto outcome = std::make_shared<Outcome>();
+  executor_.registry(
+      [publisher = parts_.publisher, order, before, outcome] {
+        outcome->packed = publisher->pack(order, after(pack_limit));
+        if (before.empty() || !outcome->packed) return;
+        if (auto contents = publisher->contents(order.image, before)) outcome->before = std::move(*contents);
+      },
+      [this, request, who, digest, done, outcome]() mutable {
+        --releases_;
+        Result<ImageVersion> version = fail(ErrorCode::internal, "it was not packed");
+        if (!outcome->packed)
+          version = Unexpected(outcome->packed.error());
+        else
+          version = packed(std::move(request), who, digest, *outcome->packed, outcome->before);
+        effect("release.reply", [version, done] { done(version); });
+      });
+}
+
+Result<ImageVersion> Core::packed(ReleaseRequest request, const std::string& who, const std::string& digest,
+                                  const PackedImage& image, const std::optional<Contents>& before) {
+  MAYFLY_ASSIGN(const ImageSpec* spec, known_image(request.image));
+  plan::LevelChoice choice{request.level, {}};
+  if (before) choice = plan::release_level(request.level, *before, image.contents, spec->provides);
+  request.level = choice.level;
+  MAYFLY_ASSIGN(auto version, resolved(request, who, digest));
+  auto& kept = versions_[request.image].at(version.number);
+  if (kept.published_digest == image.digest) return kept;  // said twice
+  kept.published_digest = image.digest;
+  kept.bytes = image.bytes;
+  batch_.versions.push_back(kept);
+  json::array why;
+  for (const auto& reason : choice.why) why.emplace_back(reason);
+  record("image.packed", "image/" + kept.image,
+         json::serialize(json::object{{"version", kept.number.text()},
+                                      {"digest", kept.digest},
+                                      {"published_digest", kept.published_digest},
+                                      {"bytes", kept.bytes},
+                                      {"level", to_string(choice.level)},
+                                      {"because", std::move(why)}}));
+  begin_publishing(kept);
+  return kept;
+}
+
+// The intent, in the same commit as the version itself: whatever happens to the daemon, it is gone through with.
+void Core::begin_publishing(const ImageVersion& v) {
+  auto spec = parts_.config.images.find(v.image);
+  if (spec == parts_.config.images.end() || v.published_digest.empty() || !parts_.publisher) return;
+  for (const auto& repository : spec->second.publish) {
+    Publication p;
+    p.image = v.image;
+    p.number = v.number;
+    p.repository = repository;
+    if (!publications_.try_emplace({v.image, v.number, repository}, p).second) continue;
+    batch_.publications.push_back(p);
+  }
+  next_publish_ = {};
+}
+
+// A registry that was added to the configuration gets what its users would ask for: the versions with a channel.
+void Core::publish_where_missing() {
+  for (const auto& [image, versions] : versions_)
+    for (const auto& [channel, number] : channels_of(image))
+      begin_publishing(versions.at(SemVer::parse(number).value()));
+}
+
+bool Core::wants_publishing(const Publication& p, const std::vector<std::string>& channels) const {
+  auto spec = parts_.config.images.find(p.image);
+  if (spec == parts_.config.images.end()) return false;
+  const auto& wanted = spec->second.publish;
+  if (std::find(wanted.begin(), wanted.end(), p.repository) == wanted.end()) return false;
+  const auto& version = versions_.at(p.image).at(p.number);
+  if (version.state != VersionState::released) return false;
+  return p.state != PublicationState::published || !channels.empty();
+}
+
+// Lowest versions first, and one at a time to each repository: so a channel never moves back behind a newer version.
+void Core::publish_due() {
+  if (!parts_.publisher || shutting_down_) return;
+  if (now() < next_publish_) return wake_by(next_publish_);
+  next_publish_ = now() + std::chrono::hours(1);
+  std::map<std::string, std::map<std::string, std::string>> channels;
+  for (const auto& [image, versions] : versions_) channels[image] = channels_of(image);
+  for (const auto& [key, p] : publications_) {
+    if (publishing_.size() >= max_publishing) break;
+    if (publishing_.contains({p.image, p.repository})) continue;
+    auto missing = outstanding(p, channels[p.image]);
+    if (!wants_publishing(p, missing)) continue;
+    if (p.next_try <= now())
+      publish(p, std::move(missing));
+    else
+      next_publish_ = std::min(next_publish_, p.next_try);
+  }
+  wake_by(next_publish_);
+}
+
+void Core::publish(const Publication& p, std::vector<std::string> channels) {
+  const auto& spec = parts_.config.images.at(p.image);
+  const auto& v = versions_.at(p.image).at(p.number);
+  PublishOrder order;
+  order.source = {p.image, v.reference, spec.compression};
+  order.digest = v.published_digest;
+  order.repository = p.repository;
+  order.channels = channels;
+  order.facts = {p.image,  p.number.text(), spec.recipe,   v.commit,
+                 v.digest, v.released_by,   v.approved_by, v.released_at};
+  publishing_.insert({p.image, p.repository});
+  PublicationKey key{p.image, p.number, p.repository};
+  effect("publish", [this, order = std::move(order), key] {
+    auto outcome = std::make_shared<Result<void>>();
+    executor_.registry(
+        [publisher = parts_.publisher, order, outcome] { *outcome = publisher->publish(order, after(publish_limit)); },
+        [this, key, outcome, channels = order.channels] { on_published(key, channels, *outcome); });
+  });
+}
+
+void Core::on_published(const PublicationKey& key, const std::vector<std::string>& channels,
+                        const Result<void>& outcome) {
+  const auto& [image, number, repository] = key;
+  publishing_.erase({image, repository});
+  next_publish_ = {};
+  auto& p = publications_.at(key);
+  json::object detail{{"version", number.text()}, {"repository", repository}};
+  if (!outcome) {
+    auto text = outcome.error().text();
+    ++p.attempts;
+    p.next_try = now() + publication_backoff(p.attempts);
+    if (p.state != PublicationState::published) p.state = PublicationState::failed;
+    if (text != p.problem) {  // the same again is no news
+      detail["problem"] = text;
+      record("image.publish-failed", "image/" + image, json::serialize(detail));
+      parts_.log.warning("image {}: version {} is not in {}: {}", image, number.text(), repository, text);
+    }
+    p.problem = text;
+    batch_.publications.push_back(p);
+    return;
+  }
+  p.state = PublicationState::published;
+  p.problem.clear();
+  p.attempts = 0;
+  p.next_try = {};
+  if (p.published_at == Time{}) p.published_at = now();
+  move_channels(p, channels);
+  batch_.publications.push_back(p);
+  detail["digest"] = versions_.at(image).at(number).published_digest;
+  detail["channels"] = json::value_from(channels);
+  record("image.published", "image/" + image, json::serialize(detail));
+  parts_.log.info("image {}: version {} is in {}", image, number.text(), repository);
+}
+
+// A tag stands on one version: whoever had it in this repository has it no more.
+void Core::move_channels(Publication& to, const std::vector<std::string>& channels) {
+  for (auto& [key, p] : publications_) {
+    if (p.image != to.image || p.repository != to.repository || &p == &to) continue;
+    auto gone = std::erase_if(p.channels, [&](const std::string& c) {
+      return std::find(channels.begin(), channels.end(), c) != channels.end();
+    });
+    if (gone > 0) batch_.publications.push_back(p);
+  }
+  for (const auto& c : channels)
+    if (std::find(to.channels.begin(), to.channels.end(), c) == to.channels.end()) to.channels.push_back(c);
+}
+
+void Core::publish_now(const std::string& image, const std::string& who, Done<ImageStatus> done) {
+  if (auto known = known_image(image); !known) return done(Unexpected(known.error()));
+  for (auto& [key, p] : publications_) {
+    if (p.image != image || p.next_try == Time{}) continue;
+    p.next_try = {};
+    batch_.publications.push_back(p);
+  }
+  next_publish_ = {};
+  record("image.publish-asked", "image/" + image, json::serialize(json::object{{"by", who}}));
+  effect("image.reply", [this, image, done] { done(image_status(image)); });
+}
+
+}  // namespace mayfly

@@ -1,0 +1,20 @@
+#pragma once
+// Reads what is in an image from the layers of an OCI layout: no mount, no privilege, no network. Any thread.
+#include "base/result.h"
+#include "images/oci_layout.h"
+#include "model/contents.h"
+
+namespace mayfly::images {
+
+// Of the image with this name in the layout; of an index, its first image. A layer that cannot be read is an error; a
+// package database of a kind that is not known is only said in Contents::note.
+Result<Contents> read_contents(const OciLayout& layout, const std::string& name);
+
+// The bytes of all blobs that the image consists of, as a registry stores them.
+Result<std::int64_t> stored_bytes(const OciLayout& layout, const std::string& name);
+
+// The package databases' own formats. What is only half installed is not there.
+std::vector<Package> parse_dpkg_status(std::string_view text);
+std::vector<Package> parse_apk_installed(std::string_view text);
+
+}  // namespace mayfly::images
