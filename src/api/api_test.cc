@@ -250,6 +250,9 @@ TEST(OpenApiTest, SchemasNameTheMembersThatAreWritten) {
   same("StrandedJob", plan["stranded"].as_array()[0].as_object());
   same("Image", to_json(test::full_image()));
   same("ImageVersion", to_json(test::full_image().versions[0]));
+  same("PoolVersions", to_json(test::full_rollout()));
+  same("Rollout", to_json(*test::full_rollout().rollout));
+  same("VersionTally", to_json(*test::full_rollout().rollout)["new"].as_object());
   same("Pool", to_json(PoolStatus{}));
   same("Status", to_json(Status{}));
   same("Explanation", to_json(Explanation{}));

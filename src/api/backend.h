@@ -39,6 +39,8 @@ class Backend {
   virtual void images(Done<std::vector<ImageStatus>> done) = 0;
   virtual void image(std::string name, Done<ImageStatus> done) = 0;
   virtual void publish_image(std::string name, std::string who, Done<ImageStatus> done) = 0;
+  virtual void rollouts(Done<std::vector<PoolVersions>> done) = 0;
+  virtual void change_rollout(PoolName pool, RolloutOrder order, std::string who, Done<PoolVersions> done) = 0;
   virtual void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) = 0;
   virtual void explain_pool(PoolName name, Done<PoolExplanation> done) = 0;
   // invalid: the configuration is wrong, with every mistake and its place in the message.

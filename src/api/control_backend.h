@@ -42,6 +42,10 @@ class ControlBackend final : public Backend {
   void publish_image(std::string name, std::string who, Done<ImageStatus> done) override {
     control_.publish_image(std::move(name), std::move(who), std::move(done));
   }
+  void rollouts(Done<std::vector<PoolVersions>> done) override { control_.rollouts(std::move(done)); }
+  void change_rollout(PoolName pool, RolloutOrder order, std::string who, Done<PoolVersions> done) override {
+    control_.change_rollout(std::move(pool), order, std::move(who), std::move(done));
+  }
   void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) override {
     control_.rollback_image(std::move(name), std::move(to), std::move(who), std::move(done));
   }

@@ -227,6 +227,16 @@ void publish_image(Call& call) {
                                       answer_with<ImageStatus>(call.reply, 200, image_json));
 }
 
+void list_rollouts(Call& call) {
+  call.services.backend.rollouts(answer_with<std::vector<PoolVersions>>(call.reply, 200, listed));
+}
+
+void change_rollout(Call& call, RolloutOrder order) {
+  call.services.backend.change_rollout(
+      call.name, order, call.request.who,
+      answer_with<PoolVersions>(call.reply, 200, [](const PoolVersions& p) { return mayfly::to_json(p); }));
+}
+
 void list_ledger(Call& call) {
   call.services.backend.ledger(call.number("from", 1), call.number("limit", 1000), call.text("subject"),
                                answer_with<std::vector<LedgerEntry>>(call.reply, 200, listed));

@@ -24,6 +24,8 @@ void get_image(Call& call);
 void release_image(Call& call);
 void rollback_image(Call& call);
 void publish_image(Call& call);
+void list_rollouts(Call& call);
+void change_rollout(Call& call, RolloutOrder order);
 void list_ledger(Call& call);
 void verify_ledger(Call& call);
 void get_openapi(Call& call);

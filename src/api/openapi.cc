@@ -69,6 +69,12 @@ json::object schemas() {
       "image:s! version:s! repository:s! state:s! channels:[s]! attempts:i! problem:s next_try:i published_at:i");
   add("Release", "reference:s! version:s level:s commit:s");
   add("Image", "name:s! recipe:s! channels:m! versions:[ImageVersion]! publications:[Publication]!");
+  add("VersionTally", "launched:i! ready:i! jobs:i! failed:i! failed_starts:i!");
+  add("Rollout",
+      "from:s! to:s! state:s! paused:b! asked:b! why:s! old:VersionTally! new:VersionTally! by:s started_at:i "
+      "state_at:i ended_at:i");
+  add("PoolVersions", "pool:s! image:s! refused:[s]! current:s rollout:Rollout");
+  add("PoolVersionsList", "rollouts:[PoolVersions]!");
   add("ImageList", "images:[Image]!");
   add("BuilderList", "builders:[Builder]!");
   add("LedgerEntry", "seq:i! at:i! kind:s! subject:s! detail:s! previous:s! hash:s!");
@@ -76,7 +82,7 @@ json::object schemas() {
   add("LedgerCheck", "entries:i! head:s!");
   add("Explanation", "job:Job! story:[LedgerEntry]! ahead:[Job]! ahead_total:i!");
   add("Pool",
-      "name:s! image:s! image_digest:s! platform:s! warm:i! max:i! network:s! problem:s! queued:i! starting:i! "
+      "name:s! image:s! image_digest:s! version:s! rollout:s! platform:s! warm:i! max:i! network:s! problem:s! queued:i! starting:i! "
       "ready:i! busy:i! stopping:i! waits:[PoolWait]!");
   add("PoolWait", "reason:Reason! jobs:i!");
   add("NumberSource", "number:s! value:i! entry:s! since:i");

@@ -12,6 +12,20 @@ namespace {
 
 using P = ParameterType;
 
+Route rollout_route(const std::string& verb, const char* name, const char* summary, RolloutOrder order) {
+  return {"POST",
+          "/v1/rollouts/{name}/" + verb,
+          name,
+          summary,
+          {},
+          BodyKind::none,
+          200,
+          "PoolVersions",
+          "application/json",
+          false,
+          [order](Call& call) { change_rollout(call, order); }};
+}
+
 std::vector<Route> make_routes() {
   return {
       {"POST",
@@ -230,6 +244,24 @@ std::vector<Route> make_routes() {
        "application/json",
        false,
        publish_image},
+      {"GET",
+       "/v1/rollouts",
+       "listRollouts",
+       "Where pools stand between the versions of their images",
+       {},
+       BodyKind::none,
+       200,
+       "PoolVersionsList",
+       "application/json",
+       false,
+       list_rollouts},
+      rollout_route("pause", "pauseRollout", "Keep a pool's rollout in its state", RolloutOrder::pause),
+      rollout_route("resume", "resumeRollout", "Let it go on; or try once more what was rolled back",
+                    RolloutOrder::resume),
+      rollout_route("rollback", "rollBackPool", "Return a pool to the version that it came from",
+                    RolloutOrder::rollback),
+      rollout_route("promote", "promoteRollout", "Let a pool stand on its new version now, proven or not",
+                    RolloutOrder::promote),
       {"GET",
        "/v1/ledger",
        "listLedger",

@@ -31,6 +31,8 @@ json::object to_json(const PoolStatus& p) {
   return {{"name", p.spec.name},
           {"image", p.spec.image},
           {"image_digest", p.image_digest},
+          {"version", p.version},
+          {"rollout", p.rollout},
           {"platform", p.spec.platform},
           {"warm", p.spec.warm},
           {"max", p.spec.max},
@@ -125,6 +127,7 @@ json::object to_json(const ImageStatus& i) {
           {"versions", array_of(i.versions)},
           {"publications", array_of(i.publications)}};
 }
+json::object list(const std::vector<PoolVersions>& pools) { return {{"rollouts", array_of(pools)}}; }
 json::object list(const std::vector<ImageStatus>& images) { return {{"images", array_of(images)}}; }
 json::object list(const std::vector<Job>& jobs) { return {{"jobs", array_of(jobs)}}; }
 json::object list(const std::vector<Builder>& builders) { return {{"builders", array_of(builders)}}; }

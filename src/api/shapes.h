@@ -17,6 +17,7 @@ boost::json::object list(const std::vector<LedgerEntry>& entries);
 boost::json::object to_json(const ImageStatus& i);
 boost::json::object list(const std::vector<ImageStatus>& images);
 boost::json::object to_json(const ConfigPlan& p);
+boost::json::object list(const std::vector<PoolVersions>& pools);
 boost::json::object pools_only(const Status& s);
 
 // The whole OpenAPI document, from the table of routes.

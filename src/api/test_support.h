@@ -19,7 +19,8 @@ using net::test::RawClient;
 inline Job full_job() {
   Job j;
   j.id = 7;
-  j.spec = {"p", {"l"}, "n", {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'), "out", true, "me", {}};
+  j.spec = {"p",   {"l"}, "n",  {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'),
+            "out", true,  "me", {}};
   j.state = JobState::failed;
   j.builder = "b", j.image_digest = "d", j.cancel_requested = true, j.idempotency_key = "k", j.log_truncated = true;
   j.image_version = "general@1.0.0";
@@ -71,6 +72,13 @@ inline ConfigPlan full_config_plan() {
   return p;
 }
 
+inline PoolVersions full_rollout() {
+  Rollout r;
+  r.to = {1, 0, 1}, r.why = "w", r.by = "b";
+  r.started_at = r.state_at = r.ended_at = from_micros(5);
+  return {"p", "general", SemVer{1, 0, 0}, r, {SemVer{0, 9, 0}}};
+}
+
 class FakeBackend final : public Backend {
  public:
   void submit(JobSpec spec, std::string key, Done<Job> done) override {
@@ -103,6 +111,13 @@ class FakeBackend final : public Backend {
   void images(Done<std::vector<ImageStatus>> done) override { done(std::vector<ImageStatus>{full_image()}); }
   void image(std::string, Done<ImageStatus> done) override { done(full_image()); }
   void publish_image(std::string, std::string, Done<ImageStatus> done) override { done(full_image()); }
+  void rollouts(Done<std::vector<PoolVersions>> done) override { done(std::vector<PoolVersions>{full_rollout()}); }
+  void change_rollout(PoolName, RolloutOrder order, std::string who, Done<PoolVersions> done) override {
+    auto p = full_rollout();
+    p.rollout->paused = order == RolloutOrder::pause;
+    p.rollout->by = who;
+    done(p);
+  }
   void rollback_image(std::string, std::optional<SemVer> to, std::string, Done<ImageStatus> done) override {
     auto image = full_image();
     if (to) image.versions[0].number = *to;

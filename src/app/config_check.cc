@@ -51,11 +51,15 @@ class Checker {
       if (pool.image.size() == transport.size()) problem("image", fmt::format("'{}' names no image", pool.image));
       return;
     }
-    auto at = pool.image.find('@');
-    if (at != std::string::npos && config_.images.contains(pool.image.substr(0, at)))
-      return problem("image",
-                     fmt::format("this version of Mayfly does not have versions of images ('{}') yet; write '{}'",
-                                 shown(pool.image.substr(at)), pool.image.substr(0, at)));
+    auto [name, follows] = split_image(pool.image);
+    if (!follows.empty() && config_.images.contains(std::string(name))) {
+      if (auto range = VersionRange::parse(follows); !range)
+        problem("image",
+                fmt::format("'{}' names no versions; write one such as {}@2.4.1, a range such as {}@^2 or {}@~2.4, or "
+                            "{}@latest",
+                            shown(pool.image.substr(name.size())), name, name, name, name));
+      return;
+    }
     if (auto colon = pool.image.find("://"); colon != std::string::npos)
       return problem("image",
                      fmt::format("'{}' is not a place that images come from; registries are docker://HOST/NAME:TAG",

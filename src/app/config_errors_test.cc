@@ -33,7 +33,8 @@ const Mistake keys[] = {
      "    4 |     memory: 4GiB\n"
      "      |     ^"},
     {"pools:\n  p: {image: x:1, builders: {zzzzzz: 1}}\n",
-     "mayfly.yaml:2:30: unknown key 'zzzzzz' in 'builders' of pool 'p'; the keys here are: warm, min, max, cpu, memory, "
+     "mayfly.yaml:2:30: unknown key 'zzzzzz' in 'builders' of pool 'p'; the keys here are: warm, min, max, cpu, "
+     "memory, "
      "disk, pids, timeout, "
      "grace, log\n"
      "    2 |   p: {image: x:1, builders: {zzzzzz: 1}}\n"
@@ -120,9 +121,10 @@ const Mistake references[] = {
      "mayfly.yaml:2:20: there is no 'genral' under 'images:'; did you mean 'general'?\n"
      "    2 | pools: {p: {image: genral}}\n"
      "      |                    ^"},
-    {"images: {general: {recipe: a}}\npools: {p: {image: general@^2}}\n",
-     "mayfly.yaml:2:20: this version of Mayfly does not have versions of images ('@^2') yet; write 'general'\n"
-     "    2 | pools: {p: {image: general@^2}}\n"
+    {"images: {general: {}}\npools: {p: {image: general@newest}}\n",
+     "mayfly.yaml:2:20: '@newest' names no versions; write one such as general@2.4.1, a range such as general@^2 or "
+     "general@~2.4, or general@latest\n"
+     "    2 | pools: {p: {image: general@newest}}\n"
      "      |                    ^"},
     {"pools: {p: {image: 'https://example.org/x'}}\n",
      "mayfly.yaml:1:20: 'https://' is not a place that images come from; registries are docker://HOST/NAME:TAG\n"

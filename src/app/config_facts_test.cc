@@ -12,6 +12,7 @@ Config a_config() {
   Config c;
   c.pools["p"].name = "p";
   c.pools["p"].schedule.resize(1);
+  c.pools["p"].rollout.canary = 0.5;
   c.images["i"].name = "i";
   c.secrets["s"].name = "s";
   c.platforms["local"];

@@ -25,7 +25,7 @@ struct Block {
 class Reader {
  public:
   Reader(ConfigReading& reading, const std::string& folder) : reading_(reading), folder_(folder) {
-    for (auto section : {ConfigSection::pool, ConfigSection::builders})
+    for (auto section : {ConfigSection::pool, ConfigSection::builders, ConfigSection::rollout})
       defaults(section, {&reading_.config, nullptr, &pool_, nullptr});
     defaults(ConfigSection::top, {&reading_.config});
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 
 #include "base/result.h"
 #include "base/text.h"
@@ -79,6 +80,14 @@ bool is_tool(std::string_view text) {
          });
 }
 
+bool is_percent(std::string_view text) {
+  double n = -1;
+  auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n, std::chars_format::fixed);
+  return ec == std::errc() && end + 1 == text.data() + text.size() && *end == '%' && n >= 0 && n <= 100;
+}
+
+double share_of(const std::string& percent) { return std::strtod(percent.c_str(), nullptr) / 100; }
+
 bool has_five_fields(std::string_view text) {
   int fields = 0;
   bool between = true;
@@ -107,6 +116,7 @@ constexpr ConfigShape repository_shape{is_repository,
                                        "^(\\[[0-9A-Fa-f:]+\\]|[0-9A-Za-z.-]+)(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$",
                                        "HOST[:PORT]/PATH, in lower case and without a tag"};
 constexpr ConfigShape tool_shape{is_tool, "^[0-9A-Za-z][0-9A-Za-z.+_-]{0,99}$", "the name of a program or a package"};
+constexpr ConfigShape percent_shape{is_percent, "^[0-9]{1,3}(\\.[0-9]{1,4})?%$", "a percentage from 0% to 100%"};
 constexpr ConfigShape image_shape{is_image, "^\\S{1,1000}$", "a reference without spaces"};
 
 // clang-format off: a row is read as a whole
@@ -129,8 +139,9 @@ constexpr ConfigKey keys[] = {
      .store = [](T t, V v) { t.config->keep_jobs = v.duration; }},
 
     // An image.
-    {.in = S::image, .name = "recipe", .kind = K::path, .required = true, .example = "images/general",
-     .doc = "The folder with the Dockerfile; relative to this file.",
+    {.in = S::image, .name = "recipe", .kind = K::path, .example = "images/general",
+     .doc = "The folder with the Dockerfile; relative to this file. Without it the image has only the versions that "
+            "`mayfly image release` gives it.",
      .store = [](T t, V v) { t.image->recipe = v.text; }},
     {.in = S::image, .name = "args", .kind = K::texts, .shape = &variable_shape,
      .example = "{BASE: docker.io/library/debian:bookworm-slim}",
@@ -155,7 +166,8 @@ constexpr ConfigKey keys[] = {
 
     // A pool.
     {.in = S::pool, .name = "image", .kind = K::text, .required = true, .shape = &image_shape, .example = "general",
-     .doc = "What its builders are made from: a name under `images:`, or a reference: `docker://HOST/NAME:TAG`, "
+     .doc = "What its builders are made from: a name under `images:`, perhaps with the versions that it follows, such as "
+            "`general@^2`, `general@~2.4`, `general@2.4.1` or `general@latest` (docs/rollouts.md); or a reference: `docker://HOST/NAME:TAG`, "
             "`oci:FOLDER`, `docker-archive:FILE`, or the name of an image in containers-storage, such as "
             "`localhost/general:1`.",
      .store = [](T t, V v) { t.pool->image = v.text; }},
@@ -191,6 +203,8 @@ constexpr ConfigKey keys[] = {
      .store = [](T t, V v) { t.pool->price = v.number; }},
     {.in = S::pool, .name = "builders", .kind = K::section, .child = S::builders,
      .doc = "How many builders, and what each may use."},
+    {.in = S::pool, .name = "rollout", .kind = K::section, .child = S::rollout,
+     .doc = "How a new version of its image reaches it, where it follows versions (docs/rollouts.md)."},
     {.in = S::pool, .name = "schedule", .kind = K::list, .child = S::schedule,
      .doc = "Times at which `warm`, `min` and `max` change, and at which idle builders are replaced. For each of the three "
             "the entry counts whose time came last."},
@@ -227,6 +241,22 @@ constexpr ConfigKey keys[] = {
     {.in = S::builders, .name = "log", .kind = K::size, .fallback = "1GiB", .min = "1KiB", .max = "1TiB", .example = "100MiB",
      .doc = "How much of a job's output is kept. The rest is dropped, and the log says so.",
      .store = [](T t, V v) { t.pool->limits.log = v.integer; }},
+
+    // A pool's rollouts.
+    {.in = S::rollout, .name = "canary", .kind = K::text, .fallback = "0%", .shape = &percent_shape, .example = "10%",
+     .doc = "Share of the launches that a new version gets at first. 0%: none; its builders are made ready, and then it "
+            "gets all.",
+     .store = [](T t, V v) { t.pool->rollout.canary = share_of(v.text); }},
+    {.in = S::rollout, .name = "min_jobs", .kind = K::integer, .fallback = "20", .min = "1", .max = "100000", .example = "50",
+     .doc = "Jobs that must have ended on a new version before it counts as proven.",
+     .store = [](T t, V v) { t.pool->rollout.min_jobs = static_cast<int>(v.integer); }},
+    {.in = S::rollout, .name = "margin", .kind = K::text, .fallback = "5%", .shape = &percent_shape, .example = "2%",
+     .doc = "The new version is rolled back when its jobs' failure rate exceeds the old one's by more than this, and chance "
+            "alone would do so no more than once in a hundred times.",
+     .store = [](T t, V v) { t.pool->rollout.margin = share_of(v.text); }},
+    {.in = S::rollout, .name = "soak", .kind = K::duration, .fallback = "1h", .min = "1s", .max = "30d", .example = "15m",
+     .doc = "After this time without anything against it a new version counts as proven even with fewer jobs.",
+     .store = [](T t, V v) { t.pool->rollout.soak = v.duration; }},
 
     // A pool's schedule.
     {.in = S::schedule, .name = "cron", .kind = K::text, .required = true, .shape = &cron_shape, .example = "0 5 * * MON-FRI",
@@ -306,7 +336,8 @@ constexpr ConfigSectionInfo sections[] = {
     {S::builders, "builders", "builders", "pools.NAME.builders",
      "How many builders a pool has, and what each may use."},
     {S::image, "image", "image", "images.NAME",
-     "An image that Mayfly builds from its recipe, when the recipe has changed."},
+     "An image: what Mayfly builds from its recipe when that has changed, and the versions that were released."},
+    {S::rollout, "rollout", "rollout", "pools.NAME.rollout", "How a new version of its image reaches a pool."},
     {S::schedule, "schedule", "entry of the schedule", "pools.NAME.schedule[]", "One time, and what changes then."},
     {S::platform, "platform", "platform", "platforms.NAME", "What all pools of one platform share."},
     {S::secret, "secret", "secret", "secrets.NAME",

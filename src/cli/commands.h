@@ -30,5 +30,6 @@ int command_help(Call& call);
 // Parts of the table that stand beside their functions.
 std::vector<Command> image_commands();
 std::vector<Command> config_change_commands();
+std::vector<Command> rollout_commands();
 
 }  // namespace mayfly

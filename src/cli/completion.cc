@@ -186,6 +186,7 @@ std::string zsh_describe(const std::vector<std::pair<std::string, std::string>>&
 
 std::string_view group_summary(std::string_view group) {
   if (group == "audit") return "The ledger: what was decided, done and seen";
+  if (group == "rollout") return "Pools on their way from one version to another";
   return group == "image" ? "Images and their versions" : "The configuration";
 }
 

@@ -30,7 +30,10 @@ int ask(Call& call, const std::string& path, Show show) {
 std::string image_of(const json::object& pool) {
   auto digest = read_text(pool, "image_digest");
   auto image = read_text(pool, "image");
-  return digest.size() > 19 ? fmt::format("{} ({})", image, digest.substr(0, 19)) : image;
+  std::string more = digest.substr(0, 19);
+  if (auto version = read_text(pool, "version"); !version.empty()) more = version;
+  if (auto rollout = read_text(pool, "rollout"); !rollout.empty()) more += ", " + rollout;
+  return more.empty() ? image : fmt::format("{} ({})", image, more);
 }
 
 std::string problems(const json::array& pools) {

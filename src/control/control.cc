@@ -152,6 +152,14 @@ void Control::plan_config(Config config, Done<plan::ConfigChange> done) {
 void Control::apply_config(ConfigOrder order, Done<plan::ConfigChange> done) {
   loop_->post([c = &loop_->core(), order = std::move(order), done = std::move(done)] { c->apply_config(order, done); });
 }
+void Control::rollouts(Done<std::vector<PoolVersions>> done) {
+  loop_->post([c = &loop_->core(), done = std::move(done)] { done(c->rollouts()); });
+}
+void Control::change_rollout(PoolName pool, RolloutOrder order, std::string who, Done<PoolVersions> done) {
+  loop_->post([c = &loop_->core(), pool = std::move(pool), order, who = std::move(who), done = std::move(done)] {
+    c->change_rollout(pool, order, who, done);
+  });
+}
 void Control::ledger(std::uint64_t from_seq, std::size_t limit, std::string subject,
                      Done<std::vector<LedgerEntry>> done) {
   loop_->post([s = &loop_->store(), from_seq, limit, subject = std::move(subject), done = std::move(done)] {

@@ -35,6 +35,8 @@ struct PoolWait {
 struct PoolStatus {
   PoolSpec spec;
   std::string image_digest;  // once resolved
+  std::string version;       // that it stands on; empty: none, or its image has no versions
+  std::string rollout;       // one sentence while one is under way
   std::string problem;       // why it cannot start builders for now; empty: it can
   int queued = 0, starting = 0, ready = 0, busy = 0, stopping = 0;
   std::vector<PoolWait> waits;  // most jobs first
@@ -77,6 +79,13 @@ struct ReleaseRequest {
   VersionLevel level = VersionLevel::patch;
   std::string commit;
   std::vector<std::string> approved_by;
+};
+
+enum class RolloutOrder {
+  pause,     // it does not go forward by itself; it is still rolled back on evidence
+  resume,    // … it does again; or one that was rolled back is tried once more
+  rollback,  // back to the old version; also after it was promoted
+  promote,   // the pool stands on the new version now, proven or not
 };
 
 struct ImageStatus {
@@ -147,6 +156,9 @@ class Control {
   void release(ReleaseRequest request, std::string who, Done<ImageVersion> done);
   void images(Done<std::vector<ImageStatus>> done);
   void image(std::string name, Done<ImageStatus> done);
+  // Of all pools that follow an image's versions.
+  void rollouts(Done<std::vector<PoolVersions>> done);
+  void change_rollout(PoolName pool, RolloutOrder order, std::string who, Done<PoolVersions> done);
   // Withdraws every version above `to` (when not given: above the one before the highest).
   void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done);
   // Tries at once, without waiting for its time, whatever is not in every registry yet.

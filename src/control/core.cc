@@ -38,6 +38,7 @@ void Core::step() {
   check_cancels();
   retry_stops();
   retry_lists();
+  if (versions_changed_ && store_problem_.empty()) follow_versions();
   publish_due();
   // While nothing can be written down nothing is decided either: the world is left as it is, and seen again afterwards.
   if (store_problem_.empty()) {
@@ -102,10 +103,11 @@ bool Core::ask_health_before(const plan::Plan& plan) {
 
 void Core::carry_out(const plan::FailJob& a) {
   auto& job = jobs_.at(a.job);
-  auto& version = roster_.pool_view(roster_.seen().pools[a.pool].name).versions.front();
   // The next job gets a try of its own, not this one's verdict.
-  if (a.result.cause == JobCause::start_failed) version.starts.failed = 0;
-  if (a.result.cause == JobCause::image_unavailable) version.image.permanent = false, version.image.failures = 0;
+  for (auto& version : roster_.pool_view(roster_.seen().pools[a.pool].name).versions) {
+    if (a.result.cause == JobCause::start_failed) version.starts.failed = 0;
+    if (a.result.cause == JobCause::image_unavailable) version.image.permanent = false, version.image.failures = 0;
+  }
   end_job(job, a.result);
 }
 
@@ -133,6 +135,10 @@ void Core::apply(plan::Plan plan) {
     void operator()(const plan::AssignJob& a) { core.assign(core.jobs_.at(a.job), core.builders_.at(a.builder)); }
     void operator()(const plan::FailJob& a) { core.carry_out(a); }
     void operator()(const plan::CancelOverdue& a) { core.carry_out(a); }
+    void operator()(const plan::MoveRollout& a) {
+      const auto& name = core.roster_.seen().pools[a.pool].name;
+      core.move_rollout(core.pool_versions_.at(name), a.next, a.why, {});
+    }
   };
   for (const auto& action : plan.actions) std::visit(Apply{*this}, action);
   for (const auto& wait : plan.waits) {
@@ -185,8 +191,10 @@ void Core::flush() {
     else if (auto g = gone_builders_.find(id); g != gone_builders_.end())
       batch_.builders.push_back(g->second);
   }
+  for (const auto& name : dirty_pools_) batch_.pools.push_back(pool_versions_.at(name));
   dirty_jobs_.clear();
   dirty_builders_.clear();
+  dirty_pools_.clear();
   if (!batch_.empty()) {
     parts_.on_step("commit.before");
     if (auto written = parts_.store.commit(batch_); !written) {

@@ -48,6 +48,8 @@ class Core {
                       Done<ImageStatus> done);
   Result<ImageStatus> image_status(const std::string& name) const;
   std::vector<ImageStatus> images() const;
+  std::vector<PoolVersions> rollouts() const;
+  void change_rollout(const PoolName& pool, RolloutOrder order, const std::string& who, Done<PoolVersions> done);
 
   void on_agent(const AgentEvent& event);
 
@@ -58,10 +60,10 @@ class Core {
 
  private:
   struct PoolRuntime {
-    std::optional<plan::Schedule> schedule;            // of pools that have one
-    Time numbers_from{};                               // the view's numbers hold from here until their `until`
-    std::vector<std::optional<PlatformImage>> images;  // by the versions of the pool's view
-    std::deque<PoolStart> starts;                      // the last few, newest first
+    std::optional<plan::Schedule> schedule;       // of pools that have one
+    Time numbers_from{};                          // the view's numbers hold from here until their `until`
+    std::map<std::string, PlatformImage> images;  // by the names of the versions in the pool's view
+    std::deque<PoolStart> starts;                 // the last few, newest first
     int generation = 0;  // of its images: an answer that comes late is about one that the pool uses no more
   };
   struct PlatformRuntime {
@@ -138,7 +140,7 @@ class Core {
 
   // core_builders.cc: the life of a builder
   void prepare_image(const plan::PrepareImage& action);
-  void on_prepared(const PoolName& pool, int generation, plan::Index version, Result<PlatformImage> result);
+  void on_prepared(const PoolName& pool, int generation, const std::string& version, Result<PlatformImage> result);
   void start_builder(const plan::StartBuilder& action);
   void on_launched(const BuilderId& id, const Result<void>& result);
   void start_failed(Builder& b, const Error& error);
@@ -173,6 +175,17 @@ class Core {
   void publish(const Publication& p, std::vector<std::string> channels);
   void on_published(const PublicationKey& key, const std::vector<std::string>& channels, const Result<void>& outcome);
   void move_channels(Publication& to, const std::vector<std::string>& channels);
+  // core_rollouts.cc: where pools stand between versions
+  void follow_versions();
+  void follow(const PoolSpec& pool);
+  void begin_rollout(PoolVersions& p, const SemVer& to, bool asked, const std::string& by);
+  void move_rollout(PoolVersions& p, RolloutState next, const std::string& why, const std::string& by);
+  Result<void> obey(PoolVersions& p, RolloutOrder order, const std::string& who);
+  void show_versions(PoolVersions& p);
+  void save(const PoolVersions& p) { dirty_pools_.insert(p.pool); }
+  plan::VersionView* version_view(const PoolName& pool, const std::string& version);
+  VersionTally* tally_of(const PoolName& pool, const std::string& version);
+  void count_end(const Job& ended);
 
   // core_recover.cc: after a start
   void ask_platform(const std::string& platform);
@@ -191,12 +204,14 @@ class Core {
   std::map<PoolName, PoolRuntime> pools_;
   std::map<std::string, PlatformRuntime> platforms_;
   std::map<std::string, std::map<SemVer, ImageVersion>> versions_;  // by image
+  std::map<PoolName, PoolVersions> pool_versions_;                  // of pools that follow an image's versions
+  bool versions_changed_ = true;                                    // what pools follow may be another version now
   int releases_ = 0;                                                // being resolved
+  std::map<std::pair<std::string, std::string>, Trust> trusts_;     // by platform and digest: where something failed
+  std::optional<Duration> clock_offset_;                            // of the wall clock from the steady one
   std::map<PublicationKey, Publication> publications_;
   std::set<std::pair<std::string, std::string>> publishing_;  // image and repository of those under way
   Time next_publish_{};                                       // nothing is due before
-  std::map<std::pair<std::string, std::string>, Trust> trusts_;     // by platform and digest: where something failed
-  std::optional<Duration> clock_offset_;                            // of the wall clock from the steady one
   std::map<JobId, std::vector<Done<Job>>> waiters_;
   std::map<JobId, Time> cancel_deadlines_;
   std::map<std::string, JobId> pending_keys_;  // idempotency keys of jobs that are not committed yet
@@ -219,6 +234,7 @@ class Core {
   // What this step changed, until it is committed.
   std::set<JobId> dirty_jobs_;
   std::set<BuilderId> dirty_builders_;
+  std::set<PoolName> dirty_pools_;
   std::map<JobId, Job> ended_jobs_;  // ended in a step that is not committed yet
   std::map<BuilderId, Builder> gone_builders_;
   Batch batch_;

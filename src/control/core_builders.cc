@@ -27,31 +27,46 @@ Duration backoff(int failures) {
 
 void Core::prepare_image(const plan::PrepareImage& action) {
   const auto& view = roster_.look(shutting_down_).pools[action.pool];
-  const PoolName name = view.name;
   const PoolSpec& pool = *view.spec;
-  auto recipe = parts_.config.images.find(pool.image);
-  // A copy: the configuration may be another by the time it is used.
-  auto spec = recipe == parts_.config.images.end() ? std::nullopt : std::optional<ImageSpec>(recipe->second);
-  int generation = pools_.at(name).generation;
-  roster_.pool_view(name).versions[action.version].image.in_progress = true;
-  record("image.prepare", "pool/" + name, json::serialize(json::object{{"image", pool.image}}));
-  effect("prepare",
-         [this, name, generation, version = action.version, platform = pool.platform, image = pool.image, spec] {
-           executor_.prepare(platform, image, spec ? &*spec : nullptr,
-                             [this, name, generation, version](Result<PlatformImage> result) {
-                               on_prepared(name, generation, version, std::move(result));
-                             });
-         });
+  const std::string version = view.versions[action.version].name;
+  std::string reference = pool.image, digest;
+  std::optional<ImageSpec> recipe;  // a copy: the configuration may be another by the time it is used
+  if (!version.empty()) {
+    auto [image, number] = split_image(version);
+    const auto& released = versions_.at(std::string(image)).at(SemVer::parse(number).value());
+    reference = released.reference;
+    digest = released.digest;
+  } else if (auto found = parts_.config.images.find(pool.image); found != parts_.config.images.end()) {
+    recipe = found->second;
+  }
+  version_view(pool.name, version)->image.in_progress = true;
+  record("image.prepare", "pool/" + pool.name,
+         json::serialize(json::object{{"image", version.empty() ? pool.image : version}}));
+  int generation = pools_.at(pool.name).generation;
+  effect("prepare", [this, name = pool.name, generation, version, platform = pool.platform, reference, digest, recipe] {
+    executor_.prepare(platform, reference, recipe ? &*recipe : nullptr,
+                      [this, name, generation, version, digest](Result<PlatformImage> result) {
+                        // A tag may have been moved since; a version never is.
+                        if (result && !digest.empty() && result->digest != digest)
+                          result =
+                              fail(ErrorCode::invalid, fmt::format("'{}' means {} now, and {} is {}", result->reference,
+                                                                   result->digest, version, digest));
+                        on_prepared(name, generation, version, std::move(result));
+                      });
+  });
 }
 
-void Core::on_prepared(const PoolName& name, int generation, plan::Index version, Result<PlatformImage> result) {
+void Core::on_prepared(const PoolName& name, int generation, const std::string& version, Result<PlatformImage> result) {
   auto run = pools_.find(name);
   if (run == pools_.end() || run->second.generation != generation) return;
-  auto& image = roster_.pool_view(name).versions[version].image;
+  auto* view = version_view(name, version);
+  if (!view) return;  // the pool has gone on to another version meanwhile
+  auto& image = view->image;
   image.in_progress = false;
   if (result) {
     record("image.ready", "pool/" + name,
            json::serialize(json::object{{"image", result->reference}, {"digest", result->digest}}));
+    view->digest = result->digest;
     run->second.images[version] = std::move(*result);
     put_trust_on_view();
     image = {};
@@ -70,19 +85,22 @@ void Core::on_prepared(const PoolName& name, int generation, plan::Index version
 
 void Core::start_builder(const plan::StartBuilder& action) {
   const PoolSpec& pool = *roster_.look(shutting_down_).pools[action.pool].spec;
-  const PlatformImage& image = *pools_.at(pool.name).images[action.version];
+  const std::string version = roster_.pool_view(pool.name).versions[action.version].name;
+  const PlatformImage& image = pools_.at(pool.name).images.at(version);
   Builder b;
   b.id = fmt::format("{}-{}", pool.name, next_builder_++);
   b.pool = pool.name;
   b.platform = pool.platform;
   b.image = pool.image;
   b.image_digest = image.digest;
+  b.image_version = version;
   b.shape = roster_.pool_view(pool.name).shape;
   b.warm = action.warm;
   b.requested_at = now();
   record("builder.requested", subject(b.id),
          json::serialize(json::object{{"pool", b.pool},
                                       {"platform", b.platform},
+                                      {"image_version", b.image_version},
                                       {"image_digest", b.image_digest},
                                       {"network", to_string(pool.network)},
                                       {"why", action.why}}));
@@ -92,6 +110,7 @@ void Core::start_builder(const plan::StartBuilder& action) {
   platform.served = std::max(platform.served, view.served);
   view.served = platform.served + 1 / pool.weight;
   if (auto& p = platforms_.at(pool.platform); p.budget) p.budget->take();
+  if (auto* tally = tally_of(b.pool, version)) ++tally->launched;
   launching_.insert(b.id);
   BuilderRequest request{b.id, b.pool, image, pool.limits, pool.network};
   effect("launch", [this, platform = b.platform, id = b.id, request = std::move(request)]() mutable {
@@ -118,15 +137,17 @@ void Core::on_launched(const BuilderId& id, const Result<void>& result) {
 
 void Core::start_failed(Builder& b, const Error& error) {
   if (auto run = pools_.find(b.pool); run != pools_.end()) {
-    auto& version = roster_.pool_view(b.pool).versions.front();
-    ++version.starts.failed;
-    version.starts.problem = error.text();
-    version.starts.after = now() + backoff(version.starts.failed);
-    if (error.code == ErrorCode::not_found) {  // the image went away: prepare it again
-      run->second.images.front().reset();
-      version.image.ready = false;
+    if (auto* version = version_view(b.pool, b.image_version)) {
+      ++version->starts.failed;
+      version->starts.problem = error.text();
+      version->starts.after = now() + backoff(version->starts.failed);
+      if (error.code == ErrorCode::not_found) {  // the image went away: prepare it again
+        run->second.images.erase(b.image_version);
+        version->image.ready = false;
+      }
+      wake_by(*version->starts.after);
     }
-    wake_by(*version.starts.after);
+    if (auto* tally = tally_of(b.pool, b.image_version)) ++tally->failed_starts;
   }
   remember_start(b, error.text());
   on_start_failed(b, error.text());
@@ -248,10 +269,13 @@ void Core::on_hello(Builder& b, const agent::Hello& hello) {
   if (b.state != BuilderState::starting) return;
   b.state = BuilderState::ready;
   b.ready_at = now();
-  if (pools_.contains(b.pool)) {
-    auto& starts = roster_.pool_view(b.pool).versions.front().starts;
-    starts.failed = 0;
-    starts.after.reset();
+  if (auto* version = version_view(b.pool, b.image_version)) {
+    version->starts.failed = 0;
+    version->starts.after.reset();
+  }
+  if (auto* tally = tally_of(b.pool, b.image_version)) {
+    ++tally->ready;
+    tally->failed_starts = 0;
   }
   remember_start(b, {});
   on_ready(b);

@@ -33,7 +33,10 @@ std::string named(const std::vector<plan::StrandedJob>& jobs) {
 bool same_image(const Config& a, const Config& b, const PoolName& name) {
   auto x = a.pools.find(name), y = b.pools.find(name);
   if (x == a.pools.end() || y == b.pools.end()) return false;
-  if (x->second.image != y->second.image || x->second.platform != y->second.platform) return false;
+  if (x->second.platform != y->second.platform) return false;
+  const auto *v = versioned_image(x->second, a.images), *w = versioned_image(y->second, b.images);
+  if (v || w) return v && w && v->name == w->name;
+  if (x->second.image != y->second.image) return false;
   auto recipe = [&](const Config& c) {
     auto found = c.images.find(x->second.image);
     return found == c.images.end() ? ImageSpec() : found->second;
@@ -92,6 +95,7 @@ void Core::put_in_force(Config next) {
     auto& view = roster_.pool_view(name);
     view.spec = nullptr;
     view.numbers = {};  // or its schedule's next time, once past, would wake the loop without end
+    view.rollout = nullptr;
   }
   for (const auto& [name, spec] : parts_.config.pools) set_up_pool(name, same_image(before, parts_.config, name));
   set_up_platforms();
@@ -109,9 +113,11 @@ void Core::set_up_pool(const PoolName& name, bool keep_images) {
   auto& view = roster_.pool_view(name);
   if (!keep_images) {
     run.generation = ++generations_;
-    run.images.assign(1, std::nullopt);
-    view.versions.assign(1, {});
+    run.images.clear();
+    view.rollout = nullptr;
+    view.versions.assign(versioned_image(spec, parts_.config.images) ? 0 : 1, {});
   }
+  versions_changed_ = true;
   run.schedule.reset();
   if (!spec.schedule.empty()) run.schedule.emplace(spec);
   run.numbers_from = {};

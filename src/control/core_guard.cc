@@ -32,6 +32,8 @@ void Core::clock_jumped(Duration by) {
   for (auto& [id, at] : stop_retries_) at += by;
   for (auto& [name, at] : list_retries_) at += by;
   if (next_sweep_ != Time{}) next_sweep_ += by;
+  for (auto& [name, p] : pool_versions_)
+    if (p.rollout && !is_over(p.rollout->state)) p.rollout->state_at += by;
   if (wake_) *wake_ += by;
 }
 
@@ -59,8 +61,9 @@ void Core::put_trust_on_view() {
     for (std::size_t i = 0; i < view.versions.size(); ++i) {
       auto& version = view.versions[i];
       version.breaker = version.losses = nullptr;
-      if (i >= run.images.size() || !run.images[i]) continue;
-      auto trust = trusts_.find({roster_.seen().platforms[view.platform].name, run.images[i]->digest});
+      auto image = run.images.find(version.name);
+      if (image == run.images.end()) continue;
+      auto trust = trusts_.find({roster_.seen().platforms[view.platform].name, image->second.digest});
       if (trust == trusts_.end()) continue;
       version.breaker = &trust->second.starts;
       version.losses = &trust->second.losses;

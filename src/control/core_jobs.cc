@@ -157,15 +157,16 @@ Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
   if (found == parts_.config.pools.end())  // a daemon started with another configuration adopts what the last one did
     return fail(ErrorCode::conflict, fmt::format("pool '{}' is no longer in the configuration", builder.pool), "job");
   const PoolSpec& pool = found->second;
-  const auto& image = pools_.at(builder.pool).images.front();
+  const auto& images = pools_.at(builder.pool).images;
+  auto image = images.find(builder.image_version);
   AgentOrder o;
   auto& m = o.message;
   m.job = job.id;
   m.argv = job.spec.command;
   m.script = job.spec.script;
-  if (image) {
-    m.env = image->env;
-    m.user = image->user;
+  if (image != images.end()) {
+    m.env = image->second.env;
+    m.user = image->second.user;
   }
   m.env.try_emplace("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
   m.env["CI"] = "true";
@@ -238,6 +239,7 @@ void Core::end_job(Job& job, JobResult result) {
                                       {"message", job.result.message},
                                       {"builder", job.builder}}));
   save(job);
+  count_end(job);
   JobId id = job.id;
   cancel_deadlines_.erase(id);
   if (!job.spec.input.empty())

@@ -28,6 +28,7 @@ Result<void> Core::recover() {
   std::sort(snapshot.builders.begin(), snapshot.builders.end(),
             [](const Builder& a, const Builder& b) { return builder_number(a.id) < builder_number(b.id); });
   for (auto& b : snapshot.builders) roster_.add(builders_.emplace(b.id, std::move(b)).first->second);
+  for (auto& p : snapshot.pools) pool_versions_.emplace(p.pool, std::move(p));
   for (auto& v : snapshot.versions) versions_[v.image].emplace(v.number, std::move(v));
   for (auto& p : snapshot.publications)
     if (versions_[p.image].contains(p.number))

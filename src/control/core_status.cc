@@ -27,8 +27,18 @@ Status Core::status() {
     p.spec.warm = view.numbers.warm;
     p.spec.min = view.numbers.min;
     p.spec.max = view.numbers.max;
-    if (const auto& image = pools_.at(name).images.front()) p.image_digest = image->digest;
+    if (auto stands = pool_versions_.find(name); stands != pool_versions_.end() && stands->second.current) {
+      p.version = stands->second.current->text();
+      if (const auto& r = stands->second.rollout; r && !is_over(r->state))
+        p.rollout = fmt::format("{}{} {}: {}", r->paused ? "paused on its way to " : "on its way to ", r->to.text(),
+                                to_string(r->state), r->why);
+    }
+    if (view.versions.empty()) {
+      p.problem = "no version that it follows was released";
+      continue;
+    }
     const auto& version = view.versions.front();
+    p.image_digest = version.digest;
     p.problem = !version.image.problem.empty() ? version.image.problem
                 : version.starts.failed > 0    ? version.starts.problem
                                                : "";

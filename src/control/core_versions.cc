@@ -105,6 +105,7 @@ Result<ImageVersion> Core::resolved(const ReleaseRequest& request, const std::st
   parts_.log.info("image {}: version {} is released ({})", v.image, v.number.text(), v.digest.substr(0, 19));
   batch_.versions.push_back(v);
   versions[v.number] = v;
+  versions_changed_ = true;
   return v;
 }
 
@@ -135,6 +136,7 @@ void Core::withdraw_after(const std::string& image, std::optional<SemVer> to, co
   next_publish_ = {};
   record("image.rolled-back", subject(image),
          json::serialize(json::object{{"to", to->text()}, {"withdrawn", gone}, {"by", who}}));
+  versions_changed_ = true;
   effect("image.reply", [this, image, done] { done(image_status(image)); });
 }
 

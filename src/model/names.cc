@@ -47,7 +47,7 @@ constexpr Names<BuilderState, 7> builder_states{{{BuilderState::requested, "requ
 
 constexpr Names<Network, 3> networks{{{Network::none, "none"}, {Network::egress, "egress"}, {Network::host, "host"}}};
 
-constexpr Names<ReasonCode, 19> reason_codes{{{ReasonCode::none, "none"},
+constexpr Names<ReasonCode, 20> reason_codes{{{ReasonCode::none, "none"},
                                               {ReasonCode::submitted, "submitted"},
                                               {ReasonCode::builder_starting, "builder_starting"},
                                               {ReasonCode::behind_others, "behind_others"},
@@ -60,6 +60,7 @@ constexpr Names<ReasonCode, 19> reason_codes{{{ReasonCode::none, "none"},
                                               {ReasonCode::ci_unavailable, "ci_unavailable"},
                                               {ReasonCode::disk_full, "disk_full"},
                                               {ReasonCode::pool_removed, "pool_removed"},
+                                              {ReasonCode::version_missing, "version_missing"},
                                               {ReasonCode::shutting_down, "shutting_down"},
                                               {ReasonCode::no_pool, "no_pool"},
                                               {ReasonCode::platform_at_max, "platform_at_max"},

@@ -23,6 +23,7 @@ enum class ReasonCode {
   ci_unavailable,        // its CI system gives no credential for a builder for now; tried again
   disk_full,             // the state directory's disk is full
   pool_removed,          // its pool is no longer in the configuration
+  version_missing,       // no version of its pool's image was released that fits
   shutting_down,         // the daemon is stopping; the job stays queued for its next start
   no_pool,               // no pool has the labels that it asks for
   platform_at_max,       // the platform's `max` builders all exist

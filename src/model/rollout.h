@@ -27,10 +27,10 @@ inline bool is_over(RolloutState s) { return s >= RolloutState::promoted; }
 
 // What became of the jobs on one version, as far as the version can be blamed for it.
 struct VersionTally {
-  int launched = 0;
-  int jobs = 0;           // ended, cancelled ones left out
-  int failed = 0;         // of these
-  int failed_starts = 0;  // of builders, in a row
+  int launched = 0, ready = 0;  // builders
+  int jobs = 0;                 // ended, cancelled ones left out
+  int failed = 0;               // of these
+  int failed_starts = 0;        // of builders, in a row
   bool operator==(const VersionTally&) const = default;
 };
 
@@ -42,7 +42,6 @@ struct Rollout {
   std::string by;       // who asked for the last step; empty: Mayfly itself
   bool asked = false;   // a person chose this version (a return to an earlier one): no canary, nothing to wait for
   VersionTally old_tally, new_tally;  // the old one's includes jobs of before the rollout
-  int phase_jobs = 0;                 // new_tally.jobs when the present state began
   Time started_at{}, state_at{}, ended_at{};
   bool operator==(const Rollout&) const = default;
 };

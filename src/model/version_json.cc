@@ -13,7 +13,11 @@ json::array texts_of(const std::vector<SemVer>& versions) {
 }
 
 json::object to_json(const VersionTally& t) {
-  return {{"launched", t.launched}, {"jobs", t.jobs}, {"failed", t.failed}, {"failed_starts", t.failed_starts}};
+  return {{"launched", t.launched},
+          {"ready", t.ready},
+          {"jobs", t.jobs},
+          {"failed", t.failed},
+          {"failed_starts", t.failed_starts}};
 }
 
 int count(JsonReader& r, std::string_view key) {
@@ -31,6 +35,7 @@ Result<VersionTally> tally_from(const json::object* o) {
   if (!o) return t;
   JsonReader r(*o, "rollout");
   t.launched = count(r, "launched");
+  t.ready = count(r, "ready");
   t.jobs = count(r, "jobs");
   t.failed = count(r, "failed");
   t.failed_starts = count(r, "failed_starts");
@@ -50,7 +55,6 @@ Result<Rollout> rollout_from(const json::object& o) {
   out.by = r.text("by");
   MAYFLY_ASSIGN(out.old_tally, tally_from(r.object("old")));
   MAYFLY_ASSIGN(out.new_tally, tally_from(r.object("new")));
-  out.phase_jobs = count(r, "phase_jobs");
   out.started_at = r.time("started_at");
   out.state_at = r.time("state_at");
   out.ended_at = r.time("ended_at");
@@ -80,10 +84,9 @@ json::object to_json(const ImageVersion& v) {
 }
 
 json::object to_json(const Rollout& r) {
-  json::object o{
-      {"from", r.from.text()},     {"to", r.to.text()}, {"state", to_string(r.state)}, {"paused", r.paused},
-      {"asked", r.asked},          {"why", r.why},      {"old", to_json(r.old_tally)}, {"new", to_json(r.new_tally)},
-      {"phase_jobs", r.phase_jobs}};
+  json::object o{{"from", r.from.text()},       {"to", r.to.text()},          {"state", to_string(r.state)},
+                 {"paused", r.paused},          {"asked", r.asked},           {"why", r.why},
+                 {"old", to_json(r.old_tally)}, {"new", to_json(r.new_tally)}};
   if (!r.by.empty()) o["by"] = r.by;
   put_time(o, "started_at", r.started_at);
   put_time(o, "state_at", r.state_at);

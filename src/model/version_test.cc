@@ -70,7 +70,7 @@ TEST(VersionJson, IsReadAsItWasWritten) {
   EXPECT_EQ(image_version_from_json(to_json(a)).value(), a);
   Rollout r;
   r.from = v("1.0.0"), r.to = v("1.0.1-rc.1"), r.state = RolloutState::watching, r.paused = r.asked = true;
-  r.why = "w", r.by = "b", r.old_tally = {1, 2, 3, 4}, r.new_tally = {5, 6, 7, 8}, r.phase_jobs = 9;
+  r.why = "w", r.by = "b", r.old_tally = {1, 2, 3, 4, 5}, r.new_tally = {6, 7, 8, 9, 10};
   r.started_at = r.state_at = r.ended_at = from_micros(7);
   PoolVersions p{"p", "general", v("1.0.0"), r, {v("0.9.0")}};
   EXPECT_EQ(pool_versions_from_json(to_json(p)).value(), p);

@@ -34,6 +34,8 @@ std::string duration(Duration d) {
   return out.empty() ? "0s" : out;
 }
 
+std::string percent(double share) { return number(share * 100) + "%"; }
+
 std::string entry_numbers(const ScheduleEntry& e) {
   std::vector<std::string> parts;
   auto add = [&](std::string_view key, const std::optional<int>& n) {
@@ -92,6 +94,10 @@ std::vector<Fact> facts_of(const PoolSpec& p) {
       {"preference", std::to_string(p.preference)},
       {"weight", number(p.weight)},
       {"price", number(p.price)},
+      {"rollout.canary", percent(p.rollout.canary)},
+      {"rollout.min_jobs", std::to_string(p.rollout.min_jobs)},
+      {"rollout.margin", percent(p.rollout.margin)},
+      {"rollout.soak", duration(p.rollout.soak)},
       {"builders.warm", std::to_string(p.warm)},
       {"builders.min", std::to_string(p.min)},
       {"builders.max", std::to_string(p.max)},
@@ -140,6 +146,9 @@ std::vector<Fact> facts_of_daemon(const Config& c) {
     out.push_back({key + ".launches_per_minute",
                    p.launches_per_minute == 0 ? "not limited" : std::to_string(p.launches_per_minute)});
   }
+  add("release.key", c.release.key);
+  add("release.keep", std::to_string(c.release.keep));
+  add("release.patience", duration(c.release.patience));
   add("server.listen", c.server.listen);
   add("server.tls.certificate", c.server.tls_certificate);
   add("server.tls.key", c.server.tls_key);
@@ -158,12 +167,15 @@ std::string fingerprint(const Config& config) {
 
 std::string shape_of(const Config& config, const PoolSpec& pool) {
   Hash h;
+  // Which version of an image a builder has is told from its own record.
+  const ImageSpec* versioned = versioned_image(pool, config.images);
+  h.add(versioned ? versioned->name : pool.image);
   for (const auto& f : facts_of(pool))
-    if (f.key == "image" || f.key == "platform" || f.key == "network" || f.key == "builders.cpu" ||
-        f.key == "builders.memory" || f.key == "builders.disk" || f.key == "builders.pids")
+    if (f.key == "platform" || f.key == "network" || f.key == "builders.cpu" || f.key == "builders.memory" ||
+        f.key == "builders.disk" || f.key == "builders.pids")
       h.add(f.key), h.add(f.value);
   // Where an image is published changes no builder.
-  if (auto image = config.images.find(pool.image); image != config.images.end())
+  if (auto image = config.images.find(pool.image); image != config.images.end() && !versioned)
     for (const auto& f : facts_of(image->second))
       if (f.key == "recipe" || f.key.starts_with("args.")) h.add(f.key), h.add(f.value);
   return h.hex().substr(0, 12);

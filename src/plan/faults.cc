@@ -24,8 +24,9 @@ Cause platform_obstacle(Sight& s, const PoolView& view) {
 }
 
 Cause image_obstacle(Sight& s, PoolSight& pool) {
-  const ImageView& image = pool.view->versions.front().image;
-  const std::string& ref = pool.view->spec->image;
+  const VersionView& v = pool.view->versions[pool.main];
+  const ImageView& image = v.image;
+  const std::string& ref = v.name.empty() ? pool.view->spec->image : v.name;
   if (image.ready) return {};
   Cause under_way{ReasonCode::image_resolving, fmt::format("image '{}' is being made ready", ref)};
   if (image.in_progress) return under_way;
@@ -39,7 +40,7 @@ Cause image_obstacle(Sight& s, PoolSight& pool) {
 }
 
 Cause starts_obstacle(Sight& s, PoolSight& pool) {
-  const StartsView& starts = pool.view->versions.front().starts;
+  const StartsView& starts = pool.view->versions[pool.main].starts;
   if (starts.failed >= s.patience.failed_starts)
     pool.hopeless = JobResult{
         JobCause::start_failed, 0, 0,
@@ -70,9 +71,16 @@ Cause obstacle(Sight& s, PoolSight& pool) {
   if (s.seen.shutting_down)
     return {ReasonCode::shutting_down, "the daemon is stopping; the job stays queued for its next start"};
   if (auto c = platform_obstacle(s, view); c.code != ReasonCode::none) return c;
+  if (view.versions.empty()) {
+    auto [name, range] = split_image(view.spec->image);
+    return {ReasonCode::version_missing,
+            fmt::format("no version of image '{}' was released that fits '{}'; `mayfly image release {}` releases one",
+                        name, range.empty() ? "latest" : range, name)};
+  }
+  pool.main = main_version(s, pool);
   if (auto c = image_obstacle(s, pool); c.code != ReasonCode::none) return c;
   if (auto c = starts_obstacle(s, pool); c.code != ReasonCode::none) return c;
-  const VersionView& version = view.versions.front();
+  const VersionView& version = view.versions[pool.main];
   auto c = breaker_obstacle(s, pool, version.breaker, ReasonCode::breaker_open, "starts failed");
   if (c.code != ReasonCode::none) return c;
   return breaker_obstacle(s, pool, version.losses, ReasonCode::quarantined, "builders died");
@@ -107,7 +115,9 @@ void judge(Sight& s, Index index) {
 // A job ends when none of the pools that could take it has any hope left.
 void give_up(Sight& s, Index index) {
   PoolSight& pool = s.pools[index];
-  if (pool.prepare && (!pool.queued.empty() || pool.idle_wanted() > 0)) s.act(PrepareImage{index, 0});
+  bool tended = pool.main == 1;  // the rollout sees to it
+  if (pool.prepare && !tended && (!pool.queued.empty() || pool.idle_wanted() > 0))
+    s.act(PrepareImage{index, pool.main});
   if (!pool.hopeless) return;
   std::erase_if(pool.queued, [&](const Queued& q) {
     const auto& pools = s.seen.demands[q.demand].pools;
@@ -115,6 +125,12 @@ void give_up(Sight& s, Index index) {
     if (over) s.act(FailJob{q.job->id, index, *pool.hopeless});
     return over;
   });
+}
+
+bool can_start(const Sight& s, const PoolSight& pool, Index version) {
+  const VersionView& v = pool.view->versions[version];
+  bool broken = (v.breaker && v.breaker->open(s.now)) || (v.losses && v.losses->open(s.now));
+  return v.image.ready && !broken && (!v.starts.after || s.now >= *v.starts.after);
 }
 
 }  // namespace mayfly::plan

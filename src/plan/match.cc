@@ -1,14 +1,22 @@
 // Which job goes to which pool and builder, and which builders nobody may use.
+#include <fmt/format.h>
+
 #include "plan/sight.h"
 
 namespace mayfly::plan {
 namespace {
 
-std::string why_retire(const Sight& s, const PoolSight& pool, const Builder& b) {
+std::string why_retire(const Sight& s, const PoolSight& pool, const Idle& idle) {
+  const Builder& b = *idle.builder;
   if (!pool.view->spec) return "its pool is no longer configured";
-  if (b.image != pool.view->spec->image) return "its pool uses another image now";
+  if (b.image_version.empty() && b.image != pool.view->spec->image) return "its pool uses another image now";
   if (!b.shape.empty() && b.shape != pool.view->shape) return "its pool's configuration was changed";
   if (s.seen.shutting_down) return "the daemon is stopping";
+  if (pool.view->versions.empty()) return "its pool has no version to run";
+  if (pool.in(RolloutState::watching) && idle.version != 1)
+    return fmt::format("{} has taken over", pool.view->versions[1].name);
+  if (idle.version == nowhere && b.image_version.empty()) return "its image was built anew";
+  if (idle.version == nowhere) return fmt::format("its pool runs {} now", pool.view->versions.front().name);
   if (pool.view->numbers.refresh && b.requested_at < *pool.view->numbers.refresh)
     return "idle builders are refreshed by the schedule";
   if (b.requested_at + s.patience.ready <= s.now) return "it waited too long for a job";
@@ -55,11 +63,13 @@ std::vector<bool> contested(const Sight& s) {
 }  // namespace
 
 void retire_outdated(Sight& s, PoolSight& pool) {
-  std::erase_if(pool.ready, [&](const Builder* b) {
-    auto why = why_retire(s, pool, *b);
-    if (!why.empty()) s.act(StopBuilder{b->id, why});
+  std::erase_if(pool.ready, [&](const Idle& idle) {
+    auto why = why_retire(s, pool, idle);
+    if (!why.empty()) s.act(StopBuilder{idle.builder->id, why});
     return !why.empty();
   });
+  pool.usable = static_cast<int>(std::count_if(
+      pool.ready.begin(), pool.ready.end(), [&](const Idle& i) { return pool.view->versions[i.version].image.ready; }));
 }
 
 void route(Sight& s) {
@@ -96,19 +106,35 @@ void route(Sight& s) {
   }
 }
 
+// Those first that a job may go to. Candidates get jobs only where the old version has no builder left; but no job
+// waits beside a ready builder.
+void order_ready(PoolSight& pool) {
+  bool warming = pool.in(RolloutState::warming);
+  if (!warming && pool.usable == static_cast<int>(pool.ready.size())) return;
+  auto rank = [&](const Idle& i) {
+    bool usable = pool.view->versions[i.version].image.ready;
+    return std::pair(!usable ? 2 : warming && i.version == 1 ? 1 : 0, builder_number(i.builder->id));
+  };
+  std::sort(pool.ready.begin(), pool.ready.end(), [&](const Idle& a, const Idle& b) { return rank(a) < rank(b); });
+}
+
 void assign(Sight& s, PoolSight& pool) {
-  // A job's order needs what the image says; after a restart that is not known at once.
-  std::size_t n = s.seen.shutting_down || !pool.may_assign() ? 0 : std::min(pool.queued.size(), pool.ready.size());
-  // More than those, and more than are to be idle: nothing waits for them.
+  // More than those for jobs, and more than are to be idle: nothing waits for them.
   auto kept = static_cast<std::size_t>(pool.idle_wanted()) + pool.queued.size();
-  while (pool.ready.size() > kept) {
-    s.act(StopBuilder{pool.ready.back()->id, "nothing waits for it"});
+  if (pool.view->rollout) trim_rollout(s, pool);
+  order_ready(pool);
+  while (!pool.view->rollout && pool.ready.size() > kept) {
+    s.act(StopBuilder{pool.ready.back().builder->id, "nothing waits for it"});
     pool.ready.pop_back();
   }
+  // A job's order needs what the image says; after a restart that is not known at once.
+  auto n = static_cast<std::size_t>(std::count_if(
+      pool.ready.begin(), pool.ready.end(), [&](const Idle& i) { return pool.view->versions[i.version].image.ready; }));
+  n = s.seen.shutting_down ? 0 : std::min(pool.queued.size(), n);
   if (n == 0) return;
   if (Time until = s.now + s.patience.refill; until > s.now)
     pool.refill_at = std::max(pool.refill_at.value_or(until), until);
-  for (std::size_t i = 0; i < n; ++i) s.act(AssignJob{pool.queued[i].job->id, pool.ready[i]->id});
+  for (std::size_t i = 0; i < n; ++i) s.act(AssignJob{pool.queued[i].job->id, pool.ready[i].builder->id});
   auto end = static_cast<std::ptrdiff_t>(n);
   pool.queued.erase(pool.queued.begin(), pool.queued.begin() + end);
   pool.ready.erase(pool.ready.begin(), pool.ready.begin() + end);

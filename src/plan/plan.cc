@@ -5,12 +5,13 @@
 namespace mayfly::plan {
 
 Plan plan(const Seen& seen, Time now, const Patience& patience) {
-  Sight s{seen, now, patience, {}, {}, {}, {}, {}};
+  Sight s{seen, now, patience, {}, {}, {}, {}, {}, {}};
   survey(s);
   auto pools = static_cast<Index>(s.pools.size()), platforms = static_cast<Index>(s.platforms.size());
   for (Index i = 0; i < pools; ++i) {
     retire_outdated(s, s.pools[i]);
     if (s.pools[i].needed) judge(s, i);
+    tend_rollout(s, i);
   }
   route(s);
   for (Index i = 0; i < pools; ++i) {
@@ -20,6 +21,7 @@ Plan plan(const Seen& seen, Time now, const Patience& patience) {
     say_why(s, i);
   }
   for (Index i = 0; i < platforms; ++i) reclaim(s, i);
+  for (auto& move : s.moves) s.act(std::move(move));
   return std::move(s.plan);
 }
 

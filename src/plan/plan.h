@@ -40,6 +40,8 @@ struct StartsView {
 
 // One version of what a pool's builders are made from.
 struct VersionView {
+  std::string name;    // as in Builder::image_version; empty where the pool's image has no versions
+  std::string digest;  // once known
   ImageView image;
   StartsView starts;
   // Null: nothing is known against it. Shared by all pools that start this version on this platform.
@@ -52,9 +54,12 @@ struct PoolView {
   const PoolSpec* spec = nullptr;  // null: no longer configured
   PoolNumbers numbers;             // what the schedule says at `now`, else the spec's own (numbers_at, plan/schedule.h)
   Index platform = nowhere;
-  std::string shape;                  // shape_of() the spec (plan/config_facts.h)
-  double served = 0;                  // launches by weight (see PlatformView::served)
-  std::vector<VersionView> versions;  // those that builders may be started from; at least one where there is a spec
+  std::string shape;  // shape_of() the spec (plan/config_facts.h)
+  double served = 0;  // launches by weight (see PlatformView::served)
+  // What builders may be started from: what the pool stands on and, during a rollout, the new version. None: nothing
+  // was released yet that fits.
+  std::vector<VersionView> versions;
+  const Rollout* rollout = nullptr;  // under way
 };
 
 struct PlatformView {
@@ -135,7 +140,12 @@ struct CancelOverdue {
   JobId job;
   std::string why;
 };  // the agent did not end it in time: end it from outside
-using Action = std::variant<PrepareImage, StartBuilder, StopBuilder, AssignJob, FailJob, CancelOverdue>;
+struct MoveRollout {
+  Index pool;
+  RolloutState next;
+  std::string why;
+};
+using Action = std::variant<PrepareImage, StartBuilder, StopBuilder, AssignJob, FailJob, CancelOverdue, MoveRollout>;
 
 // What jobs wait for. Many share one; only how many are ahead of each differs.
 struct Cause {

@@ -22,7 +22,9 @@ struct World {
                 .max = 10,
                 .limits = {},
                 .network = Network::none,
-                .secrets = {}};
+                .secrets = {},
+                .rollout = {},
+                .ci_settings = {}};
   std::vector<Job> jobs;
   std::vector<Builder> builders;
   VersionView version;

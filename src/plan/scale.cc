@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "plan/rollout.h"
 #include "plan/sight.h"
 
 namespace mayfly::plan {
@@ -20,8 +21,13 @@ int missing_idle(Sight& s, const PoolSight& pool) {
   if (!pool.may_start() || s.seen.shutting_down) return 0;
   int there = pool.coming + static_cast<int>(pool.ready.size()), demand = static_cast<int>(pool.queued.size());
   int missing = std::max(0, pool.idle_wanted() - std::max(0, there - demand));
+  // While candidates start, it is they who take the place of the idle builders that jobs took.
+  if (pool.in(RolloutState::warming) && !pool.view->rollout->paused && can_start(s, pool, 1))
+    missing = std::max(0, candidates(s, pool) - missing_for_jobs(s, pool));
+  else
+    missing = std::max(missing, candidates(s, pool));
   int room = pool.room() - std::max(0, demand - there);
-  bool handing_over = pool.may_assign() && demand > 0 && !pool.ready.empty() && s.patience.refill > Duration(0);
+  bool handing_over = pool.usable > 0 && demand > 0 && !pool.ready.empty() && s.patience.refill > Duration(0);
   if (handing_over || (pool.refill_at && *pool.refill_at > s.now)) return 0;
   return std::max(0, std::min({missing, room, pool.one_at_a_time ? 1 - pool.granted : unlimited}));
 }
@@ -63,6 +69,28 @@ class Turns {
   std::priority_queue<Turn> waiting_;
 };
 
+// Which version each of a pool's launches gets, in turn.
+class Versions {
+ public:
+  Versions(const Sight& s, const PoolSight& pool)
+      : pool_(pool),
+        fresh_(candidates(s, pool)),
+        shared_(pool.in(RolloutState::canary) && can_start(s, pool, 0) && can_start(s, pool, 1)) {}
+  Index next() {
+    if (!pool_.view->rollout) return 0;
+    bool canary = shared_ && canary_turn(*pool_.view->rollout, pool_.view->spec->rollout, more_[0], more_[1]);
+    Index version = fresh_-- > 0 ? 1 : shared_ ? (canary ? 1 : 0) : pool_.main;
+    ++more_[version];
+    return version;
+  }
+
+ private:
+  const PoolSight& pool_;
+  int fresh_;
+  bool shared_;
+  int more_[2] = {0, 0};
+};
+
 }  // namespace
 
 void share(Sight& s, Index index) {
@@ -99,9 +127,10 @@ void start(Sight& s, Index index) {
   PoolSight& pool = s.pools[index];
   // While its image is being made ready nothing can start, though jobs may wait here for it.
   if (pool.blocked.code != ReasonCode::none) pool.starts = pool.idle_starts = 0;
-  for (int i = 0; i < pool.starts; ++i) s.act(StartBuilder{index, 0, false, "a job waits"});
+  Versions versions(s, pool);
+  for (int i = 0; i < pool.starts; ++i) s.act(StartBuilder{index, versions.next(), false, "a job waits"});
   for (int i = 0; i < pool.idle_starts; ++i)
-    s.act(StartBuilder{index, 0, true, fmt::format("the pool keeps {} ready", pool.idle_wanted())});
+    s.act(StartBuilder{index, versions.next(), true, fmt::format("the pool keeps {} ready", pool.idle_wanted())});
   if (pool.refill_at && *pool.refill_at > s.now && pool.idle_wanted() > 0) s.wake_by(*pool.refill_at);
 }
 
@@ -121,7 +150,7 @@ void reclaim(Sight& s, Index index) {
   while (wanted > 0 && !givers.empty()) {
     auto most = std::max_element(givers.begin(), givers.end(), [&](Index a, Index b) { return load(a) < load(b); });
     PoolSight& pool = s.pools[*most];
-    s.act(StopBuilder{pool.ready.back()->id, "its platform is full, and another pool's jobs wait"});
+    s.act(StopBuilder{pool.ready.back().builder->id, "its platform is full, and another pool's jobs wait"});
     pool.ready.pop_back();
     --pool.exist, --wanted;
     if (pool.ready.empty()) givers.erase(most);

@@ -10,10 +10,11 @@ void count_builder(Sight& s, const BuilderView& v) {
   ++pool.exist;
   if (platform) ++platform->exist;
   if (b.state == BuilderState::stopping) {
+    ++pool.stopping;
     if (platform) ++platform->stopping;
     return;
   }
-  if (b.state == BuilderState::ready) return pool.ready.push_back(&b);
+  if (b.state == BuilderState::ready) return pool.ready.push_back({&b, version_of(*pool.view, b)});
   if (b.state == BuilderState::busy) {
     ++pool.busy;
     return;
@@ -22,6 +23,7 @@ void count_builder(Sight& s, const BuilderView& v) {
   // One past its deadline is given up in this very plan: nobody may count on it.
   if (b.job != 0 || s.now >= v.since + s.patience.start) return;
   ++pool.coming;
+  if (pool.view->rollout && version_of(*pool.view, b) == 1) ++pool.coming_new;
 }
 
 void look_at_jobs(Sight& s) {
@@ -39,6 +41,14 @@ void look_at_jobs(Sight& s) {
 }
 
 }  // namespace
+
+Index version_of(const PoolView& view, const Builder& b) {
+  for (Index i = 0; i < view.versions.size(); ++i) {
+    const auto& v = view.versions[i];
+    if (b.image_version == v.name && (v.digest.empty() || b.image_digest == v.digest)) return i;
+  }
+  return nowhere;
+}
 
 void survey(Sight& s) {
   s.pools.resize(s.seen.pools.size());

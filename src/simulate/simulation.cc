@@ -122,6 +122,9 @@ void Run::make_core() {
   for (const auto& [name, p] : platforms_) platforms.push_back(p.get());
   ControlParts parts{clock_, log_, store_, secrets_, images_, platforms, {}, {}, config_};
   parts.config.keep_jobs = std::chrono::hours(24 * 3650);
+  // Which version a job runs on changes neither how long it waits nor what it costs.
+  for (auto& [name, pool] : parts.config.pools)
+    if (versioned_image(pool, parts.config.images)) pool.image = "simulated/" + name;
   parts.on_plan = [this](const plan::Plan& plan) { count_reasons(plan); };
   core_ = std::make_unique<Core>(std::move(parts), world_, world_);
   world_.set_sink([this](AgentEvent e) { core_->on_agent(e); });

@@ -268,7 +268,7 @@ TEST_P(StoreContract, KeepsVersionsInTheirOrderAndReplacesThem) {
 TEST_P(StoreContract, KeepsWherePoolsStandAndUndoesItWithItsBatch) {
   PoolVersions p{.pool = "p", .image = "general", .current = SemVer{1, 0, 0}, .rollout = Rollout(), .refused = {}};
   p.rollout->to = SemVer{1, 0, 1};
-  p.rollout->new_tally = {.launched = 4, .jobs = 3, .failed = 2, .failed_starts = 1};
+  p.rollout->new_tally = {.launched = 4, .ready = 2, .jobs = 3, .failed = 2, .failed_starts = 1};
   p.refused = {SemVer{0, 9, 0}};
   commit({.jobs = {make_job(1, JobState::running)}, .pools = {p}});
   auto moved = p;
