@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include <fmt/format.h>
+
 #include "agent/embedded.h"
 #include "images/buildah_tool.h"
 #include "images/registry_publisher.h"
@@ -53,6 +55,16 @@ Result<ImageProof> verify_published(const std::string& reference, const std::str
   ImageProof proof{verified->repository, verified->digest, {}};
   for (const auto& a : verified->attestations) proof.attestations.emplace_back(a.predicate_type, a.statement);
   return proof;
+}
+
+Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, SecretStore&, const Log&) {
+  std::map<PoolName, std::unique_ptr<Ci>> all;
+  for (const auto& [name, pool] : config.pools) {
+    if (pool.ci == "builtin" || pool.ci == "buildbot") continue;  // they send their jobs to the API
+    return fail(ErrorCode::unsupported, fmt::format("this version of Mayfly has no connector for ci '{}'", pool.ci),
+                "pools." + name + ".ci");
+  }
+  return all;
 }
 
 std::unique_ptr<ImageTool> make_image_tool() { return std::make_unique<BuildahTool>(); }

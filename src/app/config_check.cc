@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "app/config_reader.h"
+#include "app/config_table.h"
 #include "app/config_value.h"
 #include "base/text.h"
 #include "plan/cron.h"
@@ -29,6 +30,7 @@ class Checker {
       path_ = "pools." + name;
       image(pool);
       secrets(pool);
+      ci(pool);
       builders(pool);
       schedule(pool);
     }
@@ -91,6 +93,18 @@ class Checker {
       if (!config_.secrets.contains(name))
         problem("secrets." + name,
                 fmt::format("there is no '{}' under 'secrets:'{}", name, hint(name, secrets_, "; add it there")));
+  }
+
+  // What a CI's connector may read are names of secrets like those of jobs.
+  void ci(const PoolSpec& pool) {
+    for (const auto& key : config_keys()) {
+      auto value = pool.ci_settings.find(std::string(key.name));
+      auto place = fmt::format("ci.{}.{}", pool.ci, key.name);
+      if (!key.names_secret || value == pool.ci_settings.end() || !given(place) || wrong(place)) continue;
+      if (!config_.secrets.contains(value->second))
+        problem(place, fmt::format("there is no '{}' under 'secrets:'{}", shown(value->second),
+                                   hint(value->second, secrets_, "; add it there")));
+    }
   }
 
   void builders(PoolSpec& pool) {

@@ -60,9 +60,9 @@ const Mistake keys[] = {
      "mayfly.yaml:5:16: '25' does not fit the hour (0 to 23)\n"
      "    5 |       - {cron: '0 25 * * *', warm: 10}\n"
      "      |                ^"},
-    {"pools: {p: {image: x:1, ci: {azure-devops: {organization: acme}}}}\n",
-     "mayfly.yaml:1:29: this version of Mayfly does not have ci 'azure-devops' yet; it has builtin\n"
-     "    1 | pools: {p: {image: x:1, ci: {azure-devops: {organization: acme}}}}\n"
+    {"pools: {p: {image: x:1, ci: {jenkins: {organization: acme}}}}\n",
+     "mayfly.yaml:1:29: this version of Mayfly does not have ci 'jenkins' yet; it has builtin, buildbot\n"
+     "    1 | pools: {p: {image: x:1, ci: {jenkins: {organization: acme}}}}\n"
      "      |                             ^"},
     {"pools: {p: {image: x:1, platform: kubernetes}}\n",
      "mayfly.yaml:1:35: this version of Mayfly does not have platform 'kubernetes' yet; it has local\n"

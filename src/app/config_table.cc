@@ -159,9 +159,10 @@ constexpr ConfigKey keys[] = {
             "`oci:FOLDER`, `docker-archive:FILE`, or the name of an image in containers-storage, such as "
             "`localhost/general:1`.",
      .store = [](T t, V v) { t.pool->image = v.text; }},
-    {.in = S::pool, .name = "ci", .kind = K::choice, .fallback = "builtin", .choices = "builtin",
-     .later_choices = "azure-devops github gitlab buildkite jenkins buildbot", .block = true, .example = "builtin",
-     .doc = "Where its jobs come from. `builtin` is Mayfly's own queue (`mayfly run`). `{builtin: {}}` means the same.",
+    {.in = S::pool, .name = "ci", .kind = K::choice, .fallback = "builtin", .choices = "builtin buildbot",
+     .later_choices = "azure-devops github gitlab buildkite jenkins", .block = true, .example = "buildbot",
+     .doc = "Where its jobs come from. `builtin` is Mayfly's own queue (`mayfly run`). `buildbot`: a Buildbot master sends them to "
+            "that queue (docs/buildbot.md). `{builtin: {}}` means the same as `builtin`.",
      .store = [](T t, V v) { t.pool->ci = v.text; }},
     {.in = S::pool, .name = "platform", .kind = K::choice, .fallback = "local", .choices = "local",
      .later_choices = "docker kubernetes ecs", .block = true, .example = "local",

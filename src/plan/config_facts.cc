@@ -103,6 +103,7 @@ std::vector<Fact> facts_of(const PoolSpec& p) {
       {"builders.grace", duration(l.grace)},
       {"builders.log", bytes(l.log)},
   };
+  for (const auto& [key, value] : p.ci_settings) out.push_back({"ci." + key, value});
   add_schedule(out, p);
   return out;
 }
