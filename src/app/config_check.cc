@@ -1,4 +1,5 @@
 // What no single key can tell: whether the values fit together.
+#include <algorithm>
 #include <array>
 #include <filesystem>
 
@@ -8,6 +9,7 @@
 #include "app/config_table.h"
 #include "app/config_value.h"
 #include "base/text.h"
+#include "ci/azure_devops/account.h"
 #include "plan/cron.h"
 
 namespace mayfly {
@@ -104,7 +106,22 @@ class Checker {
       if (!config_.secrets.contains(value->second))
         problem(place, fmt::format("there is no '{}' under 'secrets:'{}", shown(value->second),
                                    hint(value->second, secrets_, "; add it there")));
+      // It would be in every builder of the pool for the asking.
+      if (std::find(pool.secrets.begin(), pool.secrets.end(), value->second) != pool.secrets.end())
+        problem(place, fmt::format("'{}' is among the pool's own 'secrets', which each of its jobs may read",
+                                   shown(value->second)));
     }
+    if (pool.ci == "azure-devops") azure_devops(pool);
+  }
+
+  // What the connector itself says of its settings, at the key that it blames.
+  void azure_devops(const PoolSpec& pool) {
+    if (!reading_.problems.empty()) return;  // what is missing or misspelt was said already
+    auto account = azure_devops::account_from(pool.ci_settings, pool.name);
+    if (account) return;
+    const auto& e = account.error();
+    auto place = "ci.azure-devops." + e.where;
+    problem(given(place) ? place : "ci.azure-devops", e.what + (e.next.empty() ? "" : ". " + e.next));
   }
 
   void builders(PoolSpec& pool) {

@@ -13,7 +13,7 @@
 
 namespace mayfly {
 
-enum class ConfigSection { top, image, pool, builders, schedule, platform, secret, server, tls, release };
+enum class ConfigSection { top, image, pool, builders, schedule, azure_devops, platform, secret, server, tls, release };
 
 enum class ConfigKind {
   text,
