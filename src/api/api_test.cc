@@ -176,10 +176,12 @@ TEST_F(DescribedTest, EveryAnswerIsAsTheDocumentSays) {
       if (auto id = target.find("{id}"); id != std::string::npos) target.replace(id, 4, "7");
       const auto& responses = operation.at("responses").as_object();
       if (auto name = target.find("{name}"); name != std::string::npos) target.replace(name, 6, "general");
+      if (auto ci = target.find("{ci}"); ci != std::string::npos) target.replace(ci, 4, "github");
       for (const char* parameters : {"", "?no_such_parameter=1"}) {
         auto body = target == "/v1/jobs"                            ? R"({"pool":"p","command":["true"]})"
                     : target == "/v1/plan" || target == "/v1/apply" ? "{}"
                     : target.ends_with("/versions")                 ? R"({"reference":"localhost/general:1"})"
+                    : target.ends_with("/report")                   ? R"({"outcome":"failed","result":"failure"})"
                                                                     : "x";
         auto r = ask(method == "get" ? "GET" : "POST", target + parameters, method == "get" ? "" : body);
         auto* described = responses.if_contains(std::to_string(r.status));
@@ -203,7 +205,7 @@ TEST(OpenApiTest, ParametersAreTheOnesThatAreTaken) {
     for (const auto& p : document.at("paths").at(route.path).at(method).at("parameters").as_array())
       described.insert(std::string(p.at("name").as_string()));
     for (const auto& p : route.parameters) taken.insert(p.name);
-    for (const char* name : {"id", "name"})
+    for (const char* name : {"id", "name", "ci"})
       if (route.path.find(std::string("{") + name + "}") != std::string::npos) taken.insert(name);
     EXPECT_EQ(described, taken) << route.path;
   }
@@ -214,10 +216,41 @@ TEST(OpenApiTest, TheDescribedSubmissionIsTheOneThatIsTaken) {
   auto described = members(document.at("components").at("schemas").at("Submission").at("properties").as_object());
   auto taken = to_json(full_job().spec);
   taken["idempotency_key"] = "k";
+  taken["ci"] = "buildbot";
+  taken["external"] = {{"id", "31"}};
+  taken["one_time_secrets"] = {{"PASS", "word"}};
   EXPECT_EQ(described, members(taken));
   auto parsed = parse_submission(json::serialize(taken));
   ASSERT_TRUE(parsed) << parsed.error().text();
   EXPECT_EQ(parsed->spec, full_job().spec);
+}
+
+TEST(OpenApiTest, ASubmissionWithWrongSecretsOrSourceIsRefusedWithoutNamingValues) {
+  for (auto [body, text] : std::vector<std::pair<std::string, std::string>>{
+           {R"("one_time_secrets":{"A B":"value"})", "environment variable"},
+           {R"("one_time_secrets":{"A":"abc"})", "4 bytes"},
+           {R"("one_time_secrets":["secret-value"])", "not an object"},
+           {R"("one_time_secrets":{"A":7})", "not a text"},
+           {R"("ci":"buildbot")", "belong together"},
+           {R"("external":{"id":"1"})", "belong together"},
+           {R"("idempotency_key":"ci/github/p/1/1")", "may not begin"}}) {
+    auto parsed = parse_submission(R"({"pool":"p","command":["x"],)" + body + "}");
+    ASSERT_FALSE(parsed) << body;
+    EXPECT_NE(parsed.error().text().find(text), std::string::npos) << parsed.error().text();
+    EXPECT_EQ(parsed.error().text().find("secret-value"), std::string::npos);
+  }
+}
+
+TEST_F(ApiTest, AWebhookNeedsNoTokenAndReachesItsConnectorAsItCame) {
+  start();
+  EXPECT_EQ(ask("POST", "/v1/webhooks/github/acme", "{\"a\": 1}").status, 202);
+  EXPECT_EQ(backend_.hooked.kind, "github");
+  EXPECT_EQ(backend_.hooked.name, "acme");
+  EXPECT_EQ(backend_.hooked.body, "{\"a\": 1}");
+  EXPECT_FALSE(backend_.hooked.headers.empty());
+  EXPECT_EQ(ask("POST", "/v1/webhooks/github/acme", "twice").status, 202);
+  EXPECT_EQ(ask("POST", "/v1/webhooks/github/acme", "forged").status, 403);
+  EXPECT_EQ(ask("POST", "/v1/webhooks/github/acme", std::string((1 << 20) + 1, 'x')).status, 413);
 }
 
 TEST(OpenApiTest, SchemasNameTheMembersThatAreWritten) {

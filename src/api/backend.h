@@ -28,7 +28,9 @@ class Backend {
   using Done = std::function<void(Result<T>)>;
 
   virtual ~Backend() = default;
-  virtual void submit(JobSpec spec, std::string idempotency_key, Done<Job> done) = 0;
+  virtual void submit(JobRequest request, Done<Job> done) = 0;
+  virtual void report(JobId id, CiReport report, std::string who, Done<Job> done) = 0;
+  virtual Result<int> webhook(const Webhook& webhook) = 0;  // answers at once
   virtual void cancel(JobId id, std::string who, Done<Job> done) = 0;
   virtual void job(JobId id, Done<Job> done) = 0;
   virtual void jobs(JobFilter filter, Done<std::vector<Job>> done) = 0;

@@ -19,9 +19,11 @@ using ConfigReader = std::function<Result<ReadConfig>(const ConfigSource&)>;
 class ControlBackend final : public Backend {
  public:
   ControlBackend(Control& control, ConfigReader reader) : control_(control), reader_(std::move(reader)) {}
-  void submit(JobSpec spec, std::string key, Done<Job> done) override {
-    control_.submit(std::move(spec), std::move(key), std::move(done));
+  void submit(JobRequest request, Done<Job> done) override { control_.submit(std::move(request), std::move(done)); }
+  void report(JobId id, CiReport report, std::string who, Done<Job> done) override {
+    control_.report(id, std::move(report), std::move(who), std::move(done));
   }
+  Result<int> webhook(const Webhook& webhook) override { return control_.webhook(webhook); }
   void cancel(JobId id, std::string who, Done<Job> done) override {
     control_.cancel(id, std::move(who), std::move(done));
   }

@@ -2,11 +2,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include <boost/json.hpp>
 
 #include <fmt/format.h>
 
 #include "api/shapes.h"
+#include "base/text.h"
 #include "model/json.h"
 #include "model/json_reader.h"
 
@@ -50,19 +54,89 @@ bool is_upload_id(std::string_view id) {
   return id.size() == 32 && id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-Result<Submission> parse_submission(std::string_view body) {
+namespace {
+
+Result<std::map<std::string, std::string>> read_one_time_secrets(const json::object& body) {
+  std::map<std::string, std::string> out;
+  auto* given = body.if_contains("one_time_secrets");
+  if (!given || given->is_null()) return out;
+  auto wrong = [](std::string what) {
+    return fail(ErrorCode::invalid, std::move(what), "job", "Send {VARIABLE: VALUE, …}.");
+  };
+  if (!given->is_object() || given->get_object().size() > 20)
+    return wrong("'one_time_secrets' is not an object of at most 20 members");
+  for (const auto& [name, value] : given->get_object()) {
+    auto key = std::string(name);
+    bool named = !key.empty() && key.size() <= 200 && !(key[0] >= '0' && key[0] <= '9') &&
+                 std::all_of(key.begin(), key.end(),
+                             [](unsigned char c) { return c < 0x80 && (std::isalnum(c) != 0 || c == '_'); });
+    if (!named) return wrong("a name in 'one_time_secrets' cannot be an environment variable");
+    auto* text = value.if_string();
+    if (!text || text->size() < min_secret_length || text->size() > (64u << 10) || text->find('\0') != text->npos)
+      return wrong(
+          fmt::format("'{}' in 'one_time_secrets' is not a text of {} bytes to 64 KiB", key, min_secret_length));
+    out.emplace(std::move(key), std::string(*text));
+  }
+  return out;
+}
+
+// What a CI that sends its jobs says of one.
+Result<void> read_external(const json::object& body, JobRequest& out) {
+  JsonReader r(body, "job");
+  if (auto ci = r.text("ci"); !ci.empty()) out.ci = ci;
+  if (auto* external = r.object("external")) {
+    MAYFLY_ASSIGN(auto said, ci_record_from_json(*external));
+    out.external.id = said.id, out.external.url = said.url, out.external.name = said.name;
+  }
+  MAYFLY_TRY(r.check());
+  const auto& e = out.external;
+  if (!is_dns_label(out.ci) || e.id.size() > 200 || e.url.size() > 2000 || e.name.size() > 500)
+    return fail(ErrorCode::invalid, "'ci' is not a name, or 'external' is too long", "job");
+  if ((out.ci == "builtin") != e.id.empty())
+    return fail(ErrorCode::invalid, "'ci' and 'external' with an 'id' belong together", "job");
+  return {};
+}
+
+}  // namespace
+
+Result<JobRequest> parse_submission(std::string_view body) {
   MAYFLY_ASSIGN(auto object, parse_json_object(body));
-  Submission out;
+  JobRequest out;
   MAYFLY_ASSIGN(out.spec, job_spec_from_json(object));
+  MAYFLY_ASSIGN(out.one_time_secrets, read_one_time_secrets(object));
+  for (const auto& [name, value] : out.one_time_secrets) out.spec.one_time_secrets.push_back(name);
+  MAYFLY_TRY(read_external(object, out));
   if (auto* key = object.if_contains("idempotency_key"); key && !key->is_null()) {
     if (!key->is_string() || key->get_string().size() > 200)
       return fail(ErrorCode::invalid, "'idempotency_key' is not a string of at most 200 bytes", "job");
     out.idempotency_key = std::string(key->get_string());
+    // The daemon's own, by which it knows the jobs of a CI again.
+    if (out.idempotency_key.starts_with("ci/"))
+      return fail(ErrorCode::invalid, "an 'idempotency_key' may not begin with 'ci/'", "job", "Choose another.");
   }
   // An id becomes part of a path.
   if (!out.spec.input.empty() && !is_upload_id(out.spec.input))
     return fail(ErrorCode::invalid, "'input' is not the id of an upload", "job",
                 "Use the id that POST /v1/uploads answered.");
+  return out;
+}
+
+Result<CiReport> parse_report(std::string_view body) {
+  MAYFLY_ASSIGN(auto object, parse_json_object(body));
+  JsonReader r(object, "report");
+  CiReport out;
+  auto outcome = r.text("outcome");
+  out.result = r.text("result");
+  r.refuse_unknown({"outcome", "result"});
+  MAYFLY_TRY(r.check());
+  constexpr std::pair<std::string_view, CiOutcome> known[] = {
+      {"succeeded", CiOutcome::succeeded}, {"failed", CiOutcome::failed},       {"cancelled", CiOutcome::cancelled},
+      {"skipped", CiOutcome::skipped},     {"timed_out", CiOutcome::timed_out}, {"abandoned", CiOutcome::abandoned}};
+  for (auto [name, value] : known)
+    if (outcome == name) out.outcome = value;
+  if (out.outcome == CiOutcome::unknown)
+    return fail(ErrorCode::invalid,
+                "'outcome' is not one of succeeded, failed, cancelled, skipped, timed_out, abandoned", "report");
   return out;
 }
 
@@ -100,8 +174,7 @@ void submit(Call& call) {
     return call.reply->error({ErrorCode::invalid, fmt::format("there is no upload {}", spec.input), "job",
                               "Upload it first: POST /v1/uploads."});
   spec.submitter = call.request.who;  // as authenticated, whatever the body says
-  call.services.backend.submit(std::move(spec), std::move(parsed->idempotency_key),
-                               answer_with<Job>(call.reply, 201, job_json));
+  call.services.backend.submit(std::move(*parsed), answer_with<Job>(call.reply, 201, job_json));
 }
 
 void list_jobs(Call& call) {
@@ -148,6 +221,21 @@ void get_output(Call& call) {
 
 void cancel(Call& call) {
   call.services.backend.cancel(call.id, call.request.who, answer_with<Job>(call.reply, 200, job_json));
+}
+
+void report(Call& call) {
+  auto parsed = parse_report(call.request.body);
+  if (!parsed) return call.reply->error(parsed.error());
+  call.services.backend.report(call.id, std::move(*parsed), call.request.who,
+                               answer_with<Job>(call.reply, 200, job_json));
+}
+
+void webhook(Call& call) {
+  auto told = call.services.backend.webhook({call.ci, call.name, call.request.headers, std::move(call.request.body)});
+  // Said twice is heard: whoever sends it must not take it for lost and send it for ever.
+  if (!told && told.error().code == ErrorCode::conflict) told = 0;
+  if (!told) return call.reply->error(told.error());
+  call.reply->json(202, json::serialize(json::object{{"pools", *told}}));
 }
 
 void wait(Call& call) {

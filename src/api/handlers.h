@@ -11,6 +11,8 @@ void get_job(Call& call);
 void get_log(Call& call);
 void get_output(Call& call);
 void cancel(Call& call);
+void report(Call& call);
+void webhook(Call& call);
 void wait(Call& call);
 void explain(Call& call);
 void explain_pool(Call& call);

@@ -45,11 +45,13 @@ json::object schemas() {
   add("JobSpec",
       "pool:s labels:[s] name:s command:[s] script:s env:m secrets:[s] timeout_us:i priority:i input:s output:s "
       "repeatable:b "
-      "submitter:s");
+      "submitter:s one_time_secrets:[s]");
   add("Submission",
       "pool:s labels:[s] name:s command:[s] script:s env:m secrets:[s] timeout_us:i priority:i input:s output:s "
       "repeatable:b "
-      "submitter:s idempotency_key:s");
+      "submitter:s idempotency_key:s one_time_secrets:m ci:s external:CiRecord");
+  add("Report", "outcome:s! result:s");
+  add("WebhookTaken", "pools:i!");
   add("Reason", "code:s! text:s! since:i until:i");
   add("CiRecord", "id:s! url:s name:s runner:s taken:b result:s queued_at:i started_at:i ended_at:i");
   add("JobResult", "cause:s! exit_code:i! signal:i message:s");
@@ -125,7 +127,7 @@ json::object content(const std::string& type, json::object schema) {
 json::object operation_of(const Route& r) {
   json::object binary{{"type", "string"}, {"format", "binary"}};
   json::array parameters;
-  for (const char* name : {"id", "name"})
+  for (const char* name : {"id", "ci", "name"})
     if (r.path.find(std::string("{") + name + "}") != std::string::npos)
       parameters.emplace_back(json::object{{"name", name},
                                            {"in", "path"},
@@ -152,6 +154,11 @@ json::object operation_of(const Route& r) {
   if (r.body == BodyKind::release)
     out["requestBody"] =
         json::object{{"required", true}, {"content", content("application/json", schema_of("Release"))}};
+  if (r.body == BodyKind::report)
+    out["requestBody"] =
+        json::object{{"required", true}, {"content", content("application/json", schema_of("Report"))}};
+  if (r.body == BodyKind::webhook)
+    out["requestBody"] = json::object{{"required", true}, {"content", content("*/*", binary)}};
   if (r.body == BodyKind::upload)
     out["requestBody"] = json::object{{"required", true}, {"content", content("application/x-tar", binary)}};
   return out;

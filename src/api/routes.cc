@@ -101,6 +101,28 @@ std::vector<Route> make_routes() {
        "application/json",
        false,
        cancel},
+      {"POST",
+       "/v1/jobs/{id}/report",
+       "reportJob",
+       "How a job that a CI sent ended there; ends it here. Only by whoever submitted it",
+       {},
+       BodyKind::report,
+       200,
+       "Job",
+       "application/json",
+       false,
+       report},
+      {"POST",
+       "/v1/webhooks/{ci}/{name}",
+       "receiveWebhook",
+       "A notification of a CI, signed as that CI does; needs no token",
+       {},
+       BodyKind::webhook,
+       202,
+       "WebhookTaken",
+       "application/json",
+       true,
+       webhook},
       {"GET",
        "/v1/jobs/{id}/wait",
        "waitForJob",
@@ -322,7 +344,15 @@ std::vector<Route> make_routes() {
   };
 }
 
-bool is_placeholder(std::string_view part) { return part == "{id}" || part == "{name}"; }
+bool is_placeholder(std::string_view part) { return part == "{id}" || part == "{name}" || part == "{ci}"; }
+
+// The segment that stands where the path has this placeholder.
+std::string placed(const Route& route, const net::Target& target, std::string_view placeholder) {
+  auto parts = split(std::string_view(route.path).substr(1), '/');
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    if (parts[i] == placeholder) return target.segments[i];
+  return {};
+}
 
 bool fits(const Route& route, const std::vector<std::string>& segments) {
   auto wanted = split(std::string_view(route.path).substr(1), '/');
@@ -415,9 +445,9 @@ tl::expected<Match, net::Refusal> match(const std::string& method, const net::Ta
       allowed.push_back(route.method);
       continue;
     }
-    Match found{&route, 0, {}};
+    Match found{&route, 0, {}, placed(route, target, "{ci}")};
     if (route.path.find("{name}") != std::string::npos) {
-      found.name = target.segments[2];
+      found.name = placed(route, target, "{name}");
       if (!is_dns_label(found.name))
         return refuse(400, ErrorCode::invalid, fmt::format("'{}' cannot be a name", found.name), target.path,
                       "Names are of a-z, 0-9 and '-'.");

@@ -30,6 +30,7 @@ struct Call {
   std::shared_ptr<net::Reply> reply;
   JobId id = 0;      // of a path with {id}
   std::string name;  // of a path with {name}
+  std::string ci;    // of a path with {ci}
 
   std::string text(const std::string& parameter) const;
   bool flag(const std::string& parameter) const;
@@ -44,7 +45,7 @@ struct Parameter {
   std::uint64_t max = INT64_MAX;  // of a number
 };
 
-enum class BodyKind { none, job, upload, release, config };
+enum class BodyKind { none, job, upload, release, config, report, webhook };
 struct Route {
   std::string method, path, name, summary;  // path: "/v1/jobs/{id}"; name: OpenAPI's operationId
   std::vector<Parameter> parameters;
@@ -61,20 +62,19 @@ const std::vector<Route>& routes();
 struct Match {
   const Route* route = nullptr;
   JobId id = 0;
-  std::string name;
+  std::string name, ci;
 };
 // The route for a request, with its parameters checked against the table.
 tl::expected<Match, net::Refusal> match(const std::string& method, const net::Target& target);
 
 inline constexpr std::uint64_t max_job_body = 8u << 20;
+inline constexpr std::uint64_t max_webhook = 1u << 20;  // it says that one job waits
 inline constexpr std::uint64_t max_upload = 4ull << 30;
 
 // A job as the body of POST /v1/jobs says it.
-struct Submission {
-  JobSpec spec;
-  std::string idempotency_key;
-};
-Result<Submission> parse_submission(std::string_view body);
+Result<JobRequest> parse_submission(std::string_view body);
+// How it ended, as the body of POST /v1/jobs/{id}/report says it.
+Result<CiReport> parse_report(std::string_view body);
 // A release as the body of POST /v1/images/{name}/versions says it.
 Result<ReleaseRequest> parse_release(std::string_view body, std::string image);
 

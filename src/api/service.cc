@@ -29,6 +29,7 @@ class Service {
     out.who = who.value_or("");
     out.body_limit = max_job_body;
     if (found->route->body == BodyKind::none) out.body_limit = 64 << 10;  // taken and ignored
+    if (found->route->body == BodyKind::webhook) out.body_limit = max_webhook;
     if (found->route->body == BodyKind::upload) {
       out.body_limit = max_upload;
       out.body_file = services_.paths.upload(new_id());
@@ -39,7 +40,7 @@ class Service {
   void handle(net::Request request, std::shared_ptr<net::Reply> reply) {
     auto found = match(request.method, request.target);
     if (!found) return reply->refuse(found.error());
-    Call call{services_, request, std::move(reply), found->id, found->name};
+    Call call{services_, request, std::move(reply), found->id, found->name, found->ci};
     found->route->handle(call);
   }
 

@@ -19,8 +19,7 @@ using net::test::RawClient;
 inline Job full_job() {
   Job j;
   j.id = 7;
-  j.spec = {"p",   {"l"}, "n",  {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'),
-            "out", true,  "me", {}};
+  j.spec = {"p", {"l"}, "n", {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'), "out", true, "me", {"PASS"}};
   j.state = JobState::failed;
   j.builder = "b", j.image_digest = "d", j.cancel_requested = true, j.idempotency_key = "k", j.log_truncated = true;
   j.image_version = "general@1.0.0";
@@ -81,14 +80,24 @@ inline PoolVersions full_rollout() {
 
 class FakeBackend final : public Backend {
  public:
-  void submit(JobSpec spec, std::string key, Done<Job> done) override {
+  void submit(JobRequest request, Done<Job> done) override {
     if (refusal) return done(Unexpected(*refusal));
     std::unique_lock lock(mutex);
     job_ = {};
-    job_.id = 1, job_.spec = std::move(spec), job_.idempotency_key = std::move(key);
+    job_.id = 1, job_.spec = std::move(request.spec), job_.idempotency_key = std::move(request.idempotency_key);
+    job_.ci = request.ci, job_.external = request.external;
     auto job = job_;
     lock.unlock();
     done(job);
+  }
+  void report(JobId id, CiReport r, std::string who, Done<Job> done) override {
+    reported = r, cancelled_by = who, job(id, done);
+  }
+  Result<int> webhook(const Webhook& w) override {
+    hooked = w;
+    if (w.body == "twice") return fail(ErrorCode::conflict, "it came before");
+    if (w.body == "forged") return fail(ErrorCode::denied, "its signature is wrong");
+    return 1;
   }
   void cancel(JobId id, std::string who, Done<Job> done) override { cancelled_by = who, job(id, done); }
   void job(JobId id, Done<Job> done) override {
@@ -157,6 +166,8 @@ class FakeBackend final : public Backend {
   JobFilter filter;
   ConfigSource config;
   ConfigOrder config_order;
+  CiReport reported;
+  Webhook hooked;
   std::string cancelled_by;
   std::mutex mutex;
   std::vector<Done<Job>> waiting;

@@ -5,7 +5,10 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include <fmt/format.h>
+
 #include "agent/embedded.h"
+#include "ci/azure_devops/azure_devops.h"
 #include "images/buildah_tool.h"
 #include "images/registry_publisher.h"
 #include "images/verify.h"
@@ -53,6 +56,23 @@ Result<ImageProof> verify_published(const std::string& reference, const std::str
   ImageProof proof{verified->repository, verified->digest, {}};
   for (const auto& a : verified->attestations) proof.attestations.emplace_back(a.predicate_type, a.statement);
   return proof;
+}
+
+Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, SecretStore& secrets, const Log& log) {
+  std::map<PoolName, std::unique_ptr<Ci>> all;
+  for (const auto& [name, pool] : config.pools) {
+    if (pool.ci == "builtin" || pool.ci == "buildbot") continue;  // they send their jobs to the API
+    if (pool.ci == "azure-devops") {
+      auto account = azure_devops::account_from(pool.ci_settings, name);
+      if (!account)
+        return fail(ErrorCode::invalid, account.error().what, fmt::format("pools.{}.ci.azure-devops", name));
+      all[name] = std::make_unique<azure_devops::AzureDevOps>(std::move(*account), secrets, log);
+      continue;
+    }
+    return fail(ErrorCode::unsupported, fmt::format("this version of Mayfly has no connector for ci '{}'", pool.ci),
+                "pools." + name + ".ci");
+  }
+  return all;
 }
 
 std::unique_ptr<ImageTool> make_image_tool() { return std::make_unique<BuildahTool>(); }

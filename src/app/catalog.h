@@ -1,5 +1,6 @@
 #pragma once
 // The only place that knows every concrete platform, store, image tool and CI system.
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -7,9 +8,11 @@
 #include "cli/environment.h"
 #include "model/pool.h"
 #include "model/state_paths.h"
+#include "ports/ci.h"
 #include "ports/image_tool.h"
 #include "ports/platform.h"
 #include "ports/publisher.h"
+#include "ports/secret_store.h"
 
 namespace mayfly {
 
@@ -33,5 +36,8 @@ Result<std::unique_ptr<Publisher>> make_publisher(const Config& config, const St
 
 // `mayfly image verify`: checks a published image against the public key in a file, and says in words what was found.
 Result<ImageProof> verify_published(const std::string& reference, const std::string& key_file);
+
+// The connector of each pool whose jobs come from a CI that is asked for them. `secrets` and `log` outlive them.
+Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, SecretStore& secrets, const Log& log);
 
 }  // namespace mayfly

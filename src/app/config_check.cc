@@ -1,12 +1,15 @@
 // What no single key can tell: whether the values fit together.
+#include <algorithm>
 #include <array>
 #include <filesystem>
 
 #include <fmt/format.h>
 
 #include "app/config_reader.h"
+#include "app/config_table.h"
 #include "app/config_value.h"
 #include "base/text.h"
+#include "ci/azure_devops/account.h"
 #include "plan/cron.h"
 
 namespace mayfly {
@@ -29,6 +32,7 @@ class Checker {
       path_ = "pools." + name;
       image(pool);
       secrets(pool);
+      ci(pool);
       builders(pool);
       schedule(pool);
     }
@@ -95,6 +99,33 @@ class Checker {
       if (!config_.secrets.contains(name))
         problem("secrets." + name,
                 fmt::format("there is no '{}' under 'secrets:'{}", name, hint(name, secrets_, "; add it there")));
+  }
+
+  // What a CI's connector may read are names of secrets like those of jobs.
+  void ci(const PoolSpec& pool) {
+    for (const auto& key : config_keys()) {
+      auto value = pool.ci_settings.find(std::string(key.name));
+      auto place = fmt::format("ci.{}.{}", pool.ci, key.name);
+      if (!key.names_secret || value == pool.ci_settings.end() || !given(place) || wrong(place)) continue;
+      if (!config_.secrets.contains(value->second))
+        problem(place, fmt::format("there is no '{}' under 'secrets:'{}", shown(value->second),
+                                   hint(value->second, secrets_, "; add it there")));
+      // It would be in every builder of the pool for the asking.
+      if (std::find(pool.secrets.begin(), pool.secrets.end(), value->second) != pool.secrets.end())
+        problem(place, fmt::format("'{}' is among the pool's own 'secrets', which each of its jobs may read",
+                                   shown(value->second)));
+    }
+    if (pool.ci == "azure-devops") azure_devops(pool);
+  }
+
+  // What the connector itself says of its settings, at the key that it blames.
+  void azure_devops(const PoolSpec& pool) {
+    if (!reading_.problems.empty()) return;  // what is missing or misspelt was said already
+    auto account = azure_devops::account_from(pool.ci_settings, pool.name);
+    if (account) return;
+    const auto& e = account.error();
+    auto place = "ci.azure-devops." + e.where;
+    problem(given(place) ? place : "ci.azure-devops", e.what + (e.next.empty() ? "" : ". " + e.next));
   }
 
   void builders(PoolSpec& pool) {

@@ -61,10 +61,26 @@ const Mistake keys[] = {
      "mayfly.yaml:5:16: '25' does not fit the hour (0 to 23)\n"
      "    5 |       - {cron: '0 25 * * *', warm: 10}\n"
      "      |                ^"},
-    {"pools: {p: {image: x:1, ci: {azure-devops: {organization: acme}}}}\n",
-     "mayfly.yaml:1:29: this version of Mayfly does not have ci 'azure-devops' yet; it has builtin\n"
-     "    1 | pools: {p: {image: x:1, ci: {azure-devops: {organization: acme}}}}\n"
+    {"pools: {p: {image: x:1, ci: {jenkins: {organization: acme}}}}\n",
+     "mayfly.yaml:1:29: this version of Mayfly does not have ci 'jenkins' yet; it has builtin, buildbot, "
+     "azure-devops\n"
+     "    1 | pools: {p: {image: x:1, ci: {jenkins: {organization: acme}}}}\n"
      "      |                             ^"},
+    {"secrets: {t: {env: T}}\npools:\n  p:\n    image: x:1\n    ci:\n      azure-devops: {organisation: acme, pool: l, "
+     "token: t, agent_version: 4}\n",
+     "mayfly.yaml:6:22: unknown key 'organisation' in 'azure-devops' of pool 'p'; did you mean 'organization'?\n"
+     "    6 |       azure-devops: {organisation: acme, pool: l, token: t, agent_version: 4}\n"
+     "      |                      ^"},
+    {"secrets: {t: {env: T}}\npools:\n  p:\n    image: x:1\n    secrets: [t]\n    ci:\n      azure-devops: "
+     "{organization: acme, pool: l, token: t, agent_version: 4}\n",
+     "mayfly.yaml:7:58: 't' is among the pool's own 'secrets', which each of its jobs may read\n"
+     "    7 |       azure-devops: {organization: acme, pool: l, token: t, agent_version: 4}\n"
+     "      |                                                          ^"},
+    {"secrets: {t: {env: T}}\npools:\n  p:\n    image: x:1\n    ci:\n      azure-devops: {url: 'http://tfs.a.example', "
+     "pool: l, token: t, agent_version: 4}\n",
+     "mayfly.yaml:6:27: 'http://tfs.a.example' is not https://HOST/COLLECTION\n"
+     "    6 |       azure-devops: {url: 'http://tfs.a.example', pool: l, token: t, agent_version: 4}\n"
+     "      |                           ^"},
     {"pools: {p: {image: x:1, platform: kubernetes}}\n",
      "mayfly.yaml:1:35: this version of Mayfly does not have platform 'kubernetes' yet; it has local\n"
      "    1 | pools: {p: {image: x:1, platform: kubernetes}}\n"

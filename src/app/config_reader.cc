@@ -35,6 +35,7 @@ class Reader {
  private:
   void defaults(ConfigSection section, const ConfigTarget& target);
   void entry(const YamlEntry& e, const ConfigKey& key, const Block& b);
+  bool settings(const YamlEntry& e, const ConfigKey& key, const Block& b, const std::string& path);
   void sections(const YamlEntry& e, const ConfigKey& key, const Block& b);
   void list(const YamlEntry& e, const ConfigKey& key, const Block& b, const std::string& path);
   ConfigTarget target_for(const ConfigKey& key, const std::string& name);
@@ -104,12 +105,33 @@ void Reader::entry(const YamlEntry& e, const ConfigKey& key, const Block& b) {
         b.section == ConfigSection::top ? fmt::format("'{}'", key.name) : fmt::format("'{}' of {}", key.name, b.title);
     return block(e.value, {key.child, b.target, path, title, b.secret});
   }
+  if (settings(e, key, b, path)) return;
   for (const auto& item : e.value.items) reading_.places.try_emplace(path + "." + item.text, item.at);
   ConfigValue value;
   if (read_value(key, e.value, folder_, b.secret, value, reading_.problems))
     key.store(b.target, value);
   else
     reading_.wrong.insert(path);
+}
+
+// A choice that has settings: {name: {…}}, or the bare name where none of them is required. False: it is none.
+bool Reader::settings(const YamlEntry& e, const ConfigKey& key, const Block& b, const std::string& path) {
+  bool map = e.value.kind == YamlNode::Kind::map && e.value.entries.size() == 1;
+  const auto& name = map ? e.value.entries[0].key : e.value.text;
+  auto own = std::find_if(key.blocks.begin(), key.blocks.end(), [&](const auto& o) { return o.choice == name; });
+  if (own == key.blocks.end() || (!map && e.value.kind != YamlNode::Kind::scalar)) return false;
+  ConfigValue value;
+  value.text = name;
+  key.store(b.target, value);
+  YamlNode none;
+  none.kind = YamlNode::Kind::map;
+  none.at = e.value.at;
+  bool given = map && !e.value.entries[0].value.is_null();
+  auto place = fmt::format("{}.{}", path, name);
+  reading_.places[place] = map ? e.value.entries[0].at : e.value.at;
+  block(given ? e.value.entries[0].value : none,
+        {own->section, b.target, place, fmt::format("'{}' of {}", name, b.title), b.secret});
+  return true;
 }
 
 ConfigTarget Reader::target_for(const ConfigKey& key, const std::string& name) {

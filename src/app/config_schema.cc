@@ -43,6 +43,7 @@ json::object choice(const ConfigKey& key) {
   json::object properties;
   for (const auto& name : config_words(key.choices))
     properties[name] = json::object{{"type", json::array{"object", "null"}}, {"maxProperties", 0}};
+  for (const auto& own : key.blocks) properties[own.choice] = reference_to(own.section);
   json::object block{{"type", "object"},
                      {"properties", properties},
                      {"additionalProperties", false},
@@ -173,6 +174,7 @@ std::string type_words(const ConfigKey& key) {
     case K::choice: {
       std::string out;
       for (const auto& c : config_words(key.choices)) out += fmt::format("{}`{}`", out.empty() ? "" : ", ", c);
+      for (const auto& own : key.blocks) out += fmt::format(" (see `{}`)", config_section(own.section).path);
       return out;
     }
     case K::names:

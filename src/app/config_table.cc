@@ -87,6 +87,22 @@ bool is_percent(std::string_view text) {
 }
 
 double share_of(const std::string& percent) { return std::strtod(percent.c_str(), nullptr) / 100; }
+bool is_capability(std::string_view text) {
+  return !text.empty() && text.size() <= 100 && std::all_of(text.begin(), text.end(), [](char c) {
+    return is_letter(c) || is_digit(c) || c == '_' || c == '.' || c == '-';
+  });
+}
+
+bool is_version(std::string_view text) {
+  int numbers = 0;
+  bool between = true;
+  for (char c : text) {
+    if (!is_digit(c) && (c != '.' || between)) return false;
+    if (c != '.' && between) ++numbers;
+    between = c == '.';
+  }
+  return !between && numbers <= 4;
+}
 
 bool has_five_fields(std::string_view text) {
   int fields = 0;
@@ -117,7 +133,11 @@ constexpr ConfigShape repository_shape{is_repository,
                                        "HOST[:PORT]/PATH, in lower case and without a tag"};
 constexpr ConfigShape tool_shape{is_tool, "^[0-9A-Za-z][0-9A-Za-z.+_-]{0,99}$", "the name of a program or a package"};
 constexpr ConfigShape percent_shape{is_percent, "^[0-9]{1,3}(\\.[0-9]{1,4})?%$", "a percentage from 0% to 100%"};
+constexpr ConfigShape capability_shape{is_capability, "^[A-Za-z0-9_.-]{1,100}$", "letters, digits, '_', '.' and '-'"};
+constexpr ConfigShape version_shape{is_version, "^[0-9]+(\\.[0-9]+){0,3}$", "numbers with dots between"};
 constexpr ConfigShape image_shape{is_image, "^\\S{1,1000}$", "a reference without spaces"};
+
+constexpr ConfigBlock ci_blocks[] = {{"azure-devops", S::azure_devops}};
 
 // clang-format off: a row is read as a whole
 constexpr ConfigKey keys[] = {
@@ -171,9 +191,10 @@ constexpr ConfigKey keys[] = {
             "`oci:FOLDER`, `docker-archive:FILE`, or the name of an image in containers-storage, such as "
             "`localhost/general:1`.",
      .store = [](T t, V v) { t.pool->image = v.text; }},
-    {.in = S::pool, .name = "ci", .kind = K::choice, .fallback = "builtin", .choices = "builtin",
-     .later_choices = "azure-devops github gitlab buildkite jenkins buildbot", .block = true, .example = "builtin",
-     .doc = "Where its jobs come from. `builtin` is Mayfly's own queue (`mayfly run`). `{builtin: {}}` means the same.",
+    {.in = S::pool, .name = "ci", .kind = K::choice, .fallback = "builtin", .choices = "builtin buildbot azure-devops",
+     .later_choices = "github gitlab buildkite jenkins", .block = true, .blocks = ci_blocks, .example = "buildbot",
+     .doc = "Where its jobs come from. `builtin` is Mayfly's own queue (`mayfly run`). `buildbot`: a Buildbot master sends them to "
+            "that queue (docs/buildbot.md). `azure-devops`: an agent pool of Azure DevOps (docs/azure-devops.md). `{builtin: {}}` means the same as `builtin`.",
      .store = [](T t, V v) { t.pool->ci = v.text; }},
     {.in = S::pool, .name = "platform", .kind = K::choice, .fallback = "local", .choices = "local",
      .later_choices = "docker kubernetes ecs", .block = true, .example = "local",
@@ -291,6 +312,49 @@ constexpr ConfigKey keys[] = {
             "minute; from then on they follow evenly.",
      .store = [](T t, V v) { t.platform->launches_per_minute = static_cast<int>(v.integer); }},
 
+    // A pool's jobs from Azure DevOps.
+    {.in = S::azure_devops, .name = "organization", .kind = K::text, .example = "acme",
+     .doc = "The organization at dev.azure.com. Either this or `url`.",
+     .store = [](T t, V v) { t.pool->ci_settings["organization"] = v.text; }},
+    {.in = S::azure_devops, .name = "url", .kind = K::text, .example = "https://tfs.acme.example/tfs/DefaultCollection",
+     .doc = "The collection of a server of your own.",
+     .store = [](T t, V v) { t.pool->ci_settings["url"] = v.text; }},
+    {.in = S::azure_devops, .name = "pool", .kind = K::text, .required = true, .example = "linux",
+     .doc = "The agent pool, by name.",
+     .store = [](T t, V v) { t.pool->ci_settings["pool"] = v.text; }},
+    {.in = S::azure_devops, .name = "token", .kind = K::text, .shape = &secret_shape, .names_secret = true, .example = "azure-token",
+     .doc = "The name under `secrets:` of a personal access token. Either this or a service principal.",
+     .store = [](T t, V v) { t.pool->ci_settings["token"] = v.text; }},
+    {.in = S::azure_devops, .name = "tenant_id", .kind = K::text, .needs = "client_id client_secret", .example = "3f1c7d62-0000-4000-8000-000000000000",
+     .doc = "The Entra tenant of the service principal.",
+     .store = [](T t, V v) { t.pool->ci_settings["tenant_id"] = v.text; }},
+    {.in = S::azure_devops, .name = "client_id", .kind = K::text, .needs = "tenant_id client_secret", .example = "9b0e4a11-0000-4000-8000-000000000000",
+     .doc = "The service principal's application (client) id.",
+     .store = [](T t, V v) { t.pool->ci_settings["client_id"] = v.text; }},
+    {.in = S::azure_devops, .name = "client_secret", .kind = K::text, .shape = &secret_shape, .needs = "tenant_id client_id", .names_secret = true,
+     .example = "azure-client-secret",
+     .doc = "The name under `secrets:` of the service principal's secret.",
+     .store = [](T t, V v) { t.pool->ci_settings["client_secret"] = v.text; }},
+    {.in = S::azure_devops, .name = "login_url", .kind = K::text, .example = "https://login.microsoftonline.us",
+     .doc = "Entra's address in a sovereign cloud. `https://login.microsoftonline.com` when not given.",
+     .store = [](T t, V v) { t.pool->ci_settings["login_url"] = v.text; }},
+    {.in = S::azure_devops, .name = "ca_file", .kind = K::path, .example = "/etc/mayfly/tfs-ca.pem",
+     .doc = "Authorities to trust for `url`, as PEM, instead of the system's.",
+     .store = [](T t, V v) { t.pool->ci_settings["ca_file"] = v.text; }},
+    {.in = S::azure_devops, .name = "capabilities", .kind = K::texts, .shape = &capability_shape, .example = "{docker: \"yes\"}",
+     .doc = "What pipelines may demand of these builders, with values.",
+     .store = [](T t, V v) { for (const auto& [name, value] : v.texts) t.pool->ci_settings["capabilities." + name] = value; }},
+    {.in = S::azure_devops, .name = "demands", .kind = K::choice, .choices = "ignore-case exact", .example = "exact",
+     .doc = "How demands are compared with `capabilities`; `ignore-case` when not given, as the service does.",
+     .store = [](T t, V v) { t.pool->ci_settings["demands"] = v.text; }},
+    {.in = S::azure_devops, .name = "agent_version", .kind = K::text, .required = true, .shape = &version_shape, .example = "4.255.0",
+     .doc = "The version of the agent in the image. Jobs that ask for a newer one are reported before they fail.",
+     .store = [](T t, V v) { t.pool->ci_settings["agent_version"] = v.text; }},
+    {.in = S::azure_devops, .name = "fallback_token", .kind = K::text, .shape = &secret_shape, .names_secret = true, .example = "azure-agent-token",
+     .doc = "The name under `secrets:` of a token that a builder gets to register itself, only where the server refuses "
+            "agents that Mayfly registers. Without it no token enters a builder.",
+     .store = [](T t, V v) { t.pool->ci_settings["fallback_token"] = v.text; }},
+
     // A secret.
     {.in = S::secret, .name = "env", .kind = K::text, .shape = &variable_shape, .example = "NPM_TOKEN",
      .doc = "The daemon's environment variable that holds the value.",
@@ -340,6 +404,8 @@ constexpr ConfigSectionInfo sections[] = {
     {S::rollout, "rollout", "rollout", "pools.NAME.rollout", "How a new version of its image reaches a pool."},
     {S::schedule, "schedule", "entry of the schedule", "pools.NAME.schedule[]", "One time, and what changes then."},
     {S::platform, "platform", "platform", "platforms.NAME", "What all pools of one platform share."},
+    {S::azure_devops, "azure_devops", "azure-devops", "pools.NAME.ci.azure-devops",
+     "Jobs of an agent pool of Azure DevOps: [azure-devops.md](azure-devops.md) goes from nothing to the first job."},
     {S::secret, "secret", "secret", "secrets.NAME",
      "Where one secret's value comes from: exactly one of these keys. It is read anew each time a job needs it, so a "
      "changed file needs no restart.",

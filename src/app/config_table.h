@@ -13,7 +13,9 @@
 
 namespace mayfly {
 
-enum class ConfigSection { top, image, pool, builders, schedule, rollout, platform, secret, server, tls, release };
+enum class ConfigSection {
+  top, image, pool, builders, schedule, rollout, azure_devops, platform, secret, server, tls, release
+};
 
 enum class ConfigKind {
   text,
@@ -58,19 +60,27 @@ struct ConfigShape {
   std::string_view words;
 };
 
+// A choice that has settings: the keys of a section of its own, as {name: {…}}.
+struct ConfigBlock {
+  std::string_view choice;
+  ConfigSection section;
+};
+
 struct ConfigKey {
   ConfigSection in = ConfigSection::top;
   std::string_view name = {};
   ConfigKind kind = ConfigKind::text;
   bool required = false;
-  std::string_view fallback = {};       // the default, as it would be written
-  std::string_view min = {}, max = {};  // as they would be written
-  std::string_view choices = {};        // words with spaces between
-  std::string_view later_choices = {};  // known, but not in this version
-  bool block = false;                   // a choice may be written as {name: {}} as well
-  const ConfigShape* shape = nullptr;   // of a text, of the names in a list, of the keys of a map
+  std::string_view fallback = {};            // the default, as it would be written
+  std::string_view min = {}, max = {};       // as they would be written
+  std::string_view choices = {};             // words with spaces between
+  std::string_view later_choices = {};       // known, but not in this version
+  bool block = false;                        // a choice may be written as {name: {}} as well
+  std::span<const ConfigBlock> blocks = {};  // the choices that have settings
+  const ConfigShape* shape = nullptr;        // of a text, of the names in a list, of the keys of a map
   ConfigSection child = ConfigSection::top;
   std::string_view needs = {};  // keys of the same section without which this one means nothing
+  bool names_secret = false;    // its text is a name under `secrets:`
   std::string_view example = {};
   std::string_view doc = {};
   void (*store)(const ConfigTarget&, const ConfigValue&) = nullptr;

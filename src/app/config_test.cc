@@ -50,6 +50,36 @@ class ConfigFolder : public testing::Test {
   fs::path folder_;
 };
 
+TEST(Config, ReadsAnAgentPoolOfAzureDevOps) {
+  Config c = parsed(R"(
+secrets: {s: {env: S}}
+pools:
+  general:
+    image: x:1
+    ci:
+      azure-devops:
+        organization: acme
+        pool: linux
+        tenant_id: t-1
+        client_id: c-1
+        client_secret: s
+        agent_version: "4.255.0"
+        demands: exact
+        capabilities: {docker: "yes", os.name: Debian}
+)");
+  const auto& pool = c.pools.at("general");
+  EXPECT_EQ(pool.ci, "azure-devops");
+  EXPECT_EQ(pool.ci_settings, (std::map<std::string, std::string>{{"organization", "acme"},
+                                                                  {"pool", "linux"},
+                                                                  {"tenant_id", "t-1"},
+                                                                  {"client_id", "c-1"},
+                                                                  {"client_secret", "s"},
+                                                                  {"agent_version", "4.255.0"},
+                                                                  {"demands", "exact"},
+                                                                  {"capabilities.docker", "yes"},
+                                                                  {"capabilities.os.name", "Debian"}}));
+}
+
 TEST(Config, ReadsEveryKey) {
   Config c = parsed(R"(
 images:

@@ -5,6 +5,8 @@
 #include <mutex>
 #include <thread>
 
+#include <fmt/format.h>
+
 #include "control/core.h"
 #include "control/worker_executor.h"
 
@@ -24,6 +26,7 @@ class Control::Loop {
         executor_(
             std::make_unique<WorkerExecutor>(parts.platforms, parts.images, [this](auto f) { post(std::move(f)); })),
         store_(parts.store),
+        cis_(parts.cis),
         core_(std::move(parts), *agents_, *executor_) {}
 
   Result<void> start() {
@@ -52,6 +55,7 @@ class Control::Loop {
 
   Core& core() { return core_; }
   Store& store() { return store_; }
+  const std::map<PoolName, Ci*>& cis() const { return cis_; }
   // Walks of the whole ledger take seconds: not on the control thread. The answer comes back to it.
   void check(std::function<void()> task) { checks_.post(std::move(task)); }
 
@@ -83,6 +87,7 @@ class Control::Loop {
   std::unique_ptr<Agents> agents_;
   std::unique_ptr<WorkerExecutor> executor_;
   Store& store_;
+  const std::map<PoolName, Ci*> cis_;
   Core core_;
   Workers checks_{1};
   std::thread thread_;
@@ -99,10 +104,38 @@ Result<std::unique_ptr<Control>> Control::start(ControlParts parts) {
 
 void Control::stop(bool keep_builders) { loop_->stop(keep_builders); }
 
-void Control::submit(JobSpec spec, std::string key, Done<Job> done) {
-  loop_->post([c = &loop_->core(), spec = std::move(spec), key = std::move(key), done = std::move(done)] {
-    c->submit(spec, key, done);
+void Control::submit(JobRequest request, Done<Job> done) {
+  // Only the connector itself can say that a job is from its CI.
+  for (const auto& [pool, ci] : loop_->cis())
+    if (request.ci == ci->kind())
+      return done(fail(ErrorCode::denied, fmt::format("jobs of ci '{}' are fetched, not sent", request.ci), "job"));
+  loop_->post([c = &loop_->core(), request = std::move(request), done = std::move(done)] { c->submit(request, done); });
+}
+
+void Control::report(JobId id, CiReport report, std::string who, Done<Job> done) {
+  loop_->post([c = &loop_->core(), id, report = std::move(report), who = std::move(who), done = std::move(done)] {
+    c->report(id, report, who, done);
   });
+}
+
+Result<int> Control::webhook(const Webhook& w) {
+  int told = 0;
+  std::optional<Error> problem;
+  for (const auto& [pool, ci] : loop_->cis()) {
+    auto* hooks = ci->kind() == w.kind ? ci->webhooks() : nullptr;
+    if (!hooks || hooks->hook() != w.name) continue;
+    auto news = hooks->receive(w.headers, w.body);
+    if (!news) {
+      problem = news.error();
+      continue;
+    }
+    ++told;
+    loop_->post([c = &loop_->core(), pool = pool, news = std::move(*news)] { c->on_ci_news(pool, news); });
+  }
+  if (told > 0) return told;
+  if (problem) return Unexpected(*problem);
+  return fail(ErrorCode::not_found, "no pool has this webhook", w.kind + "/" + w.name,
+              "Its address ends with the CI's kind and the name that the pool's settings give it.");
 }
 void Control::cancel(JobId id, std::string who, Done<Job> done) {
   loop_->post([c = &loop_->core(), id, who = std::move(who), done = std::move(done)] { c->cancel(id, who, done); });

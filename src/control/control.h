@@ -18,6 +18,7 @@
 #include "plan/config_change.h"
 #include "plan/plan.h"
 #include "ports/agents.h"
+#include "ports/ci.h"
 #include "ports/image_tool.h"
 #include "ports/platform.h"
 #include "ports/publisher.h"
@@ -122,6 +123,29 @@ struct ControlParts {
   // Called on the control thread with a configuration that is in force from now on. May be empty.
   std::function<void(const Config&)> on_config = {};
   Publisher* publisher = nullptr;  // null: versions are not brought to registries
+  std::map<PoolName, Ci*> cis = {};  // of the pools whose jobs come from a CI
+};
+
+// A job as it is asked for.
+struct JobRequest {
+  JobSpec spec;
+  std::string idempotency_key = {};
+  std::string ci = "builtin";                                // where it comes from
+  CiRecord external = {};                                    // the CI's side of it
+  std::map<std::string, std::string> one_time_secrets = {};  // by variable
+};
+
+// How a job of a CI that sends its jobs by itself ended there.
+struct CiReport {
+  CiOutcome outcome = CiOutcome::unknown;
+  std::string result;  // the CI's own word
+};
+
+// A notification of a CI, as it came.
+struct Webhook {
+  std::string kind, name;                                    // of its address
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
+  std::string body;
 };
 
 class Control {
@@ -138,7 +162,7 @@ class Control {
   // stopped first and jobs that ran are recorded as lost.
   void stop(bool keep_builders);
 
-  void submit(JobSpec spec, std::string idempotency_key, Done<Job> done);
+  void submit(JobRequest request, Done<Job> done);
   void cancel(JobId id, std::string who, Done<Job> done);  // an ended job: conflict
   void job(JobId id, Done<Job> done);
   void jobs(JobFilter filter, Done<std::vector<Job>> done);
@@ -165,6 +189,12 @@ class Control {
   void publish_image(std::string name, std::string who, Done<ImageStatus> done);
   void ledger(std::uint64_t from_seq, std::size_t limit, std::string subject, Done<std::vector<LedgerEntry>> done);
   void verify_ledger(Done<LedgerCheck> done);
+
+  // By whoever submitted it: it is over at its CI. Ends the job here, with the CI's word for the outcome.
+  void report(JobId id, CiReport report, std::string who, Done<Job> done);
+  // Checks it on the caller's thread, which is not kept waiting; gives how many pools it was for. denied: not from who
+  // it should be from. conflict: it came before. not_found: no pool has such a webhook.
+  Result<int> webhook(const Webhook& webhook);
 
   // Calls back once the job has ended (at once if it has already); not_found for an unknown id.
   void when_ended(JobId id, Done<Job> done);

@@ -15,6 +15,7 @@ constexpr Duration health_again = std::chrono::seconds(1);  // while nothing is 
 Core::Core(ControlParts parts, Agents& agents, Executor& executor)
     : parts_(std::move(parts)), agents_(agents), executor_(executor), started_at_(parts_.clock.now()) {
   for (Platform* p : parts_.platforms) platforms_[std::string(p->name())].platform = p;
+  for (const auto& [pool, ci] : parts_.cis) cis_[pool].ci = ci;
   for (const auto& [name, spec] : parts_.config.pools) set_up_pool(name, false);
   set_up_platforms();
   roster_.pools_changed();
@@ -36,6 +37,7 @@ void Core::step() {
     next_sweep_ = now() + std::chrono::minutes(10);
   }
   check_cancels();
+  attend_cis();
   retry_stops();
   retry_lists();
   if (versions_changed_ && store_problem_.empty()) follow_versions();
@@ -113,10 +115,11 @@ void Core::carry_out(const plan::FailJob& a) {
 
 void Core::carry_out(const plan::CancelOverdue& a) {
   auto& job = jobs_.at(a.job);
+  if (settling_.contains(a.job)) return;  // its builder has ended it
   auto b = builders_.find(job.builder);
   bool there = b != builders_.end() && b->second.state != BuilderState::stopping;
   if (there && ended_unseen(b->second)) return;
-  end_job(job, JobResult{JobCause::timed_out, 0, 0, a.why});
+  conclude(job, JobResult{JobCause::timed_out, 0, 0, a.why});
   if (there) stop_builder(b->second, a.why);
 }
 
@@ -244,6 +247,7 @@ void Core::begin_stop(bool kill) {
 
 bool Core::quiet() const {
   if (!batch_.empty() || !effects_.empty()) return false;
+  if (killing_ && !forgetting_.empty()) return false;
   for (const auto& [id, b] : builders_)
     if (killing_ || b.state != BuilderState::busy) return false;
   return true;

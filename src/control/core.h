@@ -12,6 +12,7 @@
 #include "control/control.h"
 #include "control/executor.h"
 #include "control/roster.h"
+#include "plan/ci_match.h"
 #include "plan/plan.h"
 
 namespace mayfly {
@@ -31,8 +32,12 @@ class Core {
   // When to step again even if nothing happens.
   std::optional<Time> wake() const { return wake_; }
 
-  void submit(JobSpec spec, std::string key, Done<Job> done);
+  void submit(JobSpec spec, std::string key, Done<Job> done) {
+    submit(JobRequest{std::move(spec), std::move(key)}, std::move(done));
+  }
+  void submit(JobRequest request, Done<Job> done);
   void cancel(JobId id, const std::string& who, Done<Job> done);
+  void report(JobId id, const CiReport& report, const std::string& who, Done<Job> done);
   void when_ended(JobId id, Done<Job> done);
   Result<Job> job(JobId id);
   Result<std::vector<Job>> jobs(const JobFilter& filter);
@@ -52,6 +57,7 @@ class Core {
   void change_rollout(const PoolName& pool, RolloutOrder order, const std::string& who, Done<PoolVersions> done);
 
   void on_agent(const AgentEvent& event);
+  void on_ci_news(const PoolName& pool, const CiNews& news);  // a webhook that was checked
 
   // No new builders or assignments; idle builders are stopped, and with `kill` the busy ones too. Step on until
   // quiet().
@@ -74,6 +80,32 @@ class Core {
     bool health_asked = false;           // in this step
     Time health_at{};                    // when it was last asked how it is
     std::set<BuilderId> gone_meanwhile;  // since list() was asked: it may still name them
+  };
+  struct CiRuntime {
+    Ci* ci = nullptr;
+    bool observing = false, sweeping = false;
+    Time observe_at{}, sweep_at{};  // when next
+    int failures = 0, sweeps = 0;
+    std::string problem, notice;
+    int failed_mints = 0;  // in a row
+    std::string mint_problem;
+    std::optional<Time> mint_after;
+    std::set<std::string> given_up;  // the CI's jobs that no builder took, often enough
+  };
+  struct CiEnded {
+    CiJob job;
+    Time heard{};
+  };
+  struct Settling {  // its builder has ended it, and the CI is asked how
+    Time give_up{}, ask_at{};
+    int answers = 0;
+  };
+  struct Forgetting {
+    PoolName pool;
+    CiRegistration registration;
+    Time at{};
+    int failures = 0;
+    bool under_way = false;
   };
   struct Effect {
     std::string name;
@@ -130,6 +162,7 @@ class Core {
   void assign(Job& job, Builder& builder);
   bool create_files(JobId id);
   void create_next_files();
+  void hand_over(const Job& job, const Builder& builder, AgentOrder order);
   void forget_old_jobs();
   void forget_old_uploads();
   void send_cancel(const Job& job);
@@ -155,6 +188,44 @@ class Core {
   void lose_job_of(Builder& b, const std::string& why);
   void mark_running(Job& job, Time at);
   void put_back(Job& job, const char* kind, const std::string& why);  // to the queue
+
+  // core_ci.cc: what a CI's queue asks for
+  CiRuntime* ci_of(const PoolName& pool);
+  bool from_ci(const Job& j) const;
+  void attend_cis();
+  void observe_ci(const PoolName& pool, CiRuntime& ci);
+  void on_sight(const PoolName& pool, Time asked_at, const Result<CiSight>& sight);
+  void tell_ci_problem(const PoolName& pool, CiRuntime& ci, const std::string& problem);
+  void hear(const PoolName& pool, const std::vector<CiJob>& said, bool whole, Time asked_at);
+  void match_jobs(const PoolName& pool, const plan::CiQueue& queue, const std::map<std::string, const CiJob*>& pending);
+  void describe(Job& j, const CiJob& c);
+  void create_ci_job(const PoolName& pool, const CiJob& c);
+  void submit_ci_job(const PoolName& pool, CiRuntime& ci, const CiJob& c, const std::string& key);
+  void surplus(Job& j);
+  void on_taken(Job& j, const CiJob& c);
+
+  // core_ci_runners.cc: what builders are at a CI
+  Result<std::string> ci_prefix();
+  static std::string runner_name(const std::string& prefix, const BuilderId& builder);
+  bool may_mint(Job& j);
+  void mint(Job& j, const Builder& b);
+  void on_minted(const PoolName& pool, JobId job, const BuilderId& builder, Result<CiCredential> made);
+  void mint_failed(CiRuntime& ci, Job& j, Builder& b, const Error& error);
+  void conclude(Job& j, JobResult result);
+  void settle(Job& j);
+  void resume_settling();
+  void forget_notes_of_ci(JobId id);
+  void ask_taken(Job& j);
+  void on_answer(JobId id, const Result<std::optional<CiJob>>& taken);
+  void settle_with(Job& j, const CiJob& c);
+  void settled(Job& j, JobResult result);
+  void cancel_at_ci(const Job& j);
+  void forget_runner_of(const BuilderId& id, const PoolName& pool);
+  void forget_registration(const PoolName& pool, const CiRegistration& r);
+  void attend_runners();
+  void on_forgotten(const CiRegistration& r, const Result<void>& done);
+  void sweep_ci(const PoolName& pool, CiRuntime& ci);
+  void on_swept(const PoolName& pool, const Result<std::vector<CiRegistration>>& seen);
 
   // core_versions.cc: versions of images
   Result<const ImageSpec*> known_image(const std::string& name) const;
@@ -214,12 +285,25 @@ class Core {
   Time next_publish_{};                                       // nothing is due before
   std::map<JobId, std::vector<Done<Job>>> waiters_;
   std::map<JobId, Time> cancel_deadlines_;
+  std::map<JobId, std::map<std::string, std::string>> one_time_secrets_;  // never written down
   std::map<std::string, JobId> pending_keys_;  // idempotency keys of jobs that are not committed yet
   std::set<BuilderId> launching_;              // launch() has not answered: a stop waits for it, calls never overlap
   std::set<BuilderId> handed_over_;            // builders that this daemon sent their job to
   std::set<BuilderId> stops_under_way_;        // stop() has not answered: no second one meanwhile
   std::map<BuilderId, Time> stop_retries_;     // stops that failed, and when to try again
   std::map<std::string, Time> list_retries_;   // when to ask each platform again what it runs
+
+  std::map<PoolName, CiRuntime> cis_;
+  std::string ci_prefix_;               // of our registrations' names, once known
+  std::map<JobId, Time> ci_told_;       // when a CI was last heard to have this one's pending
+  std::map<JobId, Time> idle_since_;    // when one with a builder was found to be wanted no more
+  std::map<JobId, CiEnded> ci_ended_;   // the CI says that it is over
+  std::set<JobId> ci_second_, asking_;  // its runner was given a second job; taken() has not answered
+  std::map<JobId, Settling> settling_;
+  std::set<BuilderId> minting_;  // mint() has not answered
+  std::map<BuilderId, CiRegistration> registered_;
+  std::map<std::string, Forgetting> forgetting_;  // by the registration's name
+
   JobId next_job_ = 1;
   JobId files_made_up_to_ = 0;  // directories of jobs
   std::uint64_t next_builder_ = 1;

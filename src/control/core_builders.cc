@@ -195,6 +195,8 @@ void Core::on_stopped(const BuilderId& id, const Result<void>& result) {
     stop_retries_[id] = now() + stop_retry;
     return;
   }
+  const bool had_job = b.job != 0;
+  const PoolName pool = b.pool;
   b.state = BuilderState::gone;
   b.gone_at = now();
   record("builder.gone", subject(id), "{}");
@@ -203,6 +205,7 @@ void Core::on_stopped(const BuilderId& id, const Result<void>& result) {
   platforms_.at(b.platform).gone_meanwhile.insert(id);
   roster_.remove(b);
   gone_builders_[id] = std::move(builders_.extract(found).mapped());
+  if (had_job && ci_of(pool)) forget_runner_of(id, pool);
 }
 
 void Core::retry_stops() {
@@ -256,7 +259,8 @@ void Core::on_hello(Builder& b, const agent::Hello& hello) {
       if (hello.started_at == Time{} || j->second.state != JobState::assigned) return;
       return mark_running(j->second, hello.started_at);
     }
-    if (handed_over_.contains(b.id)) return;  // said before it had the order, and heard late or twice
+    if (handed_over_.contains(b.id) || minting_.contains(b.id))
+      return;  // said before it had the order, and heard late or twice
     // The daemon died between recording the assignment and sending it. The job has certainly not run, so it goes back
     // to the queue; this builder was given away once and is not used again.
     if (j->second.cancel_requested)
@@ -292,7 +296,7 @@ void Core::on_finished(Builder& b, const agent::Finished& finished) {
   on_job_done(b);
   j.log_bytes = finished.log_bytes;
   j.log_truncated = finished.log_truncated;
-  end_job(j, finished.result);
+  conclude(j, finished.result);
   stop_builder(b, "its job ended");
 }
 
@@ -319,8 +323,8 @@ void Core::lose_job_of(Builder& b, const std::string& why) {
   auto found = jobs_.find(b.job);
   if (b.job == 0 || found == jobs_.end()) return;
   Job& j = found->second;
-  if (j.cancel_requested) return end_job(j, JobResult{JobCause::cancelled, 0, 0, why});
-  if (!j.spec.repeatable || j.attempt > 1) return end_job(j, JobResult{JobCause::builder_lost, 0, 0, why});
+  if (j.cancel_requested) return conclude(j, JobResult{JobCause::cancelled, 0, 0, why});
+  if (!j.spec.repeatable || j.attempt > 1) return conclude(j, JobResult{JobCause::builder_lost, 0, 0, why});
   ++j.attempt;
   put_back(j, "job.repeated", why);
   if (!parts_.paths.root.empty())
@@ -346,6 +350,7 @@ void Core::put_back(Job& j, const char* kind, const std::string& why) {
   j.state = JobState::queued;
   j.waiting = {ReasonCode::submitted, "it waits for another builder: " + why, now(), {}};
   j.builder.clear();
+  j.external.runner.clear();
   j.image_digest.clear();
   j.image_version.clear();
   j.assigned_at = j.started_at = {};

@@ -104,7 +104,8 @@ Result<void> Core::validate(const JobSpec& s) const {
   return {};
 }
 
-void Core::submit(JobSpec spec, std::string key, Done<Job> done) {
+void Core::submit(JobRequest request, Done<Job> done) {
+  auto& [spec, key, ci, external, one_time] = request;
   auto refuse = [&](Error e) { done(Unexpected(std::move(e))); };
   if (!store_problem_.empty())
     return refuse({ErrorCode::exhausted, "the daemon cannot record new jobs: " + store_problem_, "job",
@@ -117,6 +118,8 @@ void Core::submit(JobSpec spec, std::string key, Done<Job> done) {
       known = **stored;
     if (known) return effect("submit.reply", [this, id = *known, done] { done(job(id)); });
   }
+  spec.one_time_secrets.clear();
+  for (const auto& [variable, value] : one_time) spec.one_time_secrets.push_back(variable);
   if (auto valid = validate(spec); !valid) return refuse(valid.error());
   Job j;
   j.id = next_job_++;
@@ -124,15 +127,21 @@ void Core::submit(JobSpec spec, std::string key, Done<Job> done) {
   j.queued_at = now();
   j.waiting = {ReasonCode::submitted, "it has just arrived", now(), {}};
   j.idempotency_key = key;
+  j.ci = std::move(ci);
+  j.external = std::move(external);
   if (!key.empty()) pending_keys_[key] = j.id;
   record("job.submitted", subject(j.id),
          json::serialize(
              json::object{{"pool", j.spec.pool},
                           {"by", j.spec.submitter},
+                          {"ci", j.ci},
+                          {"ci_job", j.external.id},
+                          {"url", j.external.url},
                           {"command", j.spec.command.empty() ? "(script)" : shell_quote(j.spec.command).substr(0, 500)},
                           {"secrets", json::value_from(j.spec.secrets)}}));
   save(j);
   JobId id = j.id;
+  if (!one_time.empty()) one_time_secrets_[id] = std::move(one_time);
   roster_.add(jobs_.emplace(id, std::move(j)).first->second);
   effect("submit.files", [this, id] { create_files(id); });
   effect("submit.reply", [this, id, done] { done(job(id)); });
@@ -180,6 +189,11 @@ Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
       return fail(ErrorCode::denied, fmt::format("pool '{}' may no longer read secret '{}'", pool.name, name), "job");
     MAYFLY_ASSIGN(m.secrets[secret_variable(name)], parts_.secrets.get(name));
   }
+  if (auto values = one_time_secrets_.find(job.id); values != one_time_secrets_.end())
+    m.secrets.insert(values->second.begin(), values->second.end());
+  else if (!job.spec.one_time_secrets.empty())
+    return fail(ErrorCode::not_found, "its one-time secrets were in the memory of a daemon that has ended", "job",
+                "Submit it again.");
   m.timeout = std::min(job.spec.timeout.value_or(pool.limits.timeout), pool.limits.timeout);
   m.grace = pool.limits.grace;
   m.log_limit = pool.limits.log;
@@ -194,6 +208,7 @@ Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
 }
 
 void Core::assign(Job& job, Builder& builder) {
+  if (from_ci(job) && !may_mint(job)) return;
   auto order = order_for(job, builder);
   if (!order) {
     wake_by(now());  // the builder is free for the next job
@@ -217,8 +232,13 @@ void Core::assign(Job& job, Builder& builder) {
              json::object{{"builder", builder.id}, {"image_digest", builder.image_digest}, {"attempt", job.attempt}}));
   save(job);
   save(builder);
+  if (from_ci(job)) return mint(job, builder);
+  hand_over(job, builder, std::move(*order));
+}
+
+void Core::hand_over(const Job& job, const Builder& builder, AgentOrder order) {
   handed_over_.insert(builder.id);
-  auto shared = std::make_shared<AgentOrder>(std::move(*order));
+  auto shared = std::make_shared<AgentOrder>(std::move(order));
   urgent_effect("assign", [this, id = job.id, b = builder.id, shared] {
     create_files(id);
     agents_.assign(b, std::move(*shared));
@@ -242,6 +262,8 @@ void Core::end_job(Job& job, JobResult result) {
   count_end(job);
   JobId id = job.id;
   cancel_deadlines_.erase(id);
+  forget_notes_of_ci(id);
+  one_time_secrets_.erase(id);
   if (!job.spec.input.empty())
     effect("job.remove-input", [path = parts_.paths.upload(job.spec.input)] {
       std::error_code ec;
@@ -269,10 +291,11 @@ void Core::cancel(JobId id, const std::string& who, Done<Job> done) {
     record("job.cancel-requested", subject(id), json::serialize(json::object{{"by", who}}));
     j.cancel_requested = true;
     save(j);
+    if (from_ci(j)) cancel_at_ci(j);
     if (j.state == JobState::queued) {
       end_job(j, JobResult{JobCause::cancelled, 0, 0, "cancelled by " + who + " before it started"});
     } else {
-      send_cancel(j);
+      if (!settling_.contains(id)) send_cancel(j);
     }
   }
   effect("cancel.reply", [this, id, done] { done(job(id)); });
@@ -296,8 +319,8 @@ void Core::check_cancels() {
     Job& j = jobs_.at(id);
     auto b = builders_.find(j.builder);
     if (b != builders_.end() && ended_unseen(b->second)) continue;
-    end_job(j,
-            JobResult{JobCause::cancelled, 0, 0, "cancelled; it did not stop by itself, so its builder was stopped"});
+    conclude(j,
+             JobResult{JobCause::cancelled, 0, 0, "cancelled; it did not stop by itself, so its builder was stopped"});
     if (b != builders_.end() && b->second.state != BuilderState::stopping)
       stop_builder(b->second, "its job was cancelled and did not stop");
   }

@@ -40,7 +40,9 @@ Result<void> Core::recover() {
   for (const auto& [id, j] : jobs_)
     if (j.state != JobState::queued && !builders_.contains(j.builder)) stranded.push_back(id);
   for (JobId id : stranded)
-    end_job(jobs_.at(id), JobResult{JobCause::builder_lost, 0, 0, "its builder is unknown after a restart"});
+    if (jobs_.at(id).result.cause == JobCause::none)
+      conclude(jobs_.at(id), JobResult{JobCause::builder_lost, 0, 0, "its builder is unknown after a restart"});
+  resume_settling();
 
   std::vector<BuilderId> homeless;
   for (const auto& [id, b] : builders_)

@@ -42,6 +42,8 @@ Status Core::status() {
     p.problem = !version.image.problem.empty() ? version.image.problem
                 : version.starts.failed > 0    ? version.starts.problem
                                                : "";
+    if (auto* ci = ci_of(name); p.problem.empty() && ci && !ci->problem.empty()) p.problem = "its CI: " + ci->problem;
+    if (auto* ci = ci_of(name); p.problem.empty() && ci) p.problem = ci->notice;
   }
   sum_up_waits(at);
   for (const auto& [id, b] : builders_) {
@@ -62,8 +64,10 @@ void Core::sum_up_waits(std::map<PoolName, PoolStatus*>& pools) {
   };
   std::map<std::pair<PoolStatus*, ReasonCode>, Group> groups;
   for (const auto& [id, j] : jobs_) {
-    auto pool = pools.find(j.spec.pool);
-    if (pool == pools.end() || j.state != JobState::queued) continue;
+    auto waits = j.state == JobState::queued ? waits_in(j) : plan::nowhere;
+    if (waits == plan::nowhere) continue;
+    auto pool = pools.find(roster_.seen().pools[waits].name);
+    if (pool == pools.end()) continue;
     ++pool->second->queued;
     Group& g = groups[{pool->second, j.waiting.code}];
     ++g.jobs;

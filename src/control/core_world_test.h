@@ -51,6 +51,7 @@ class PlainExecutor final : public Executor {
   void list(const std::string&, std::function<void(Result<std::vector<SeenBuilder>>)> done) override {
     answer(done, platform_.list(soon()));
   }
+  void ci(const PoolName&, CiWork, std::function<std::function<void()>()> call) override { mailbox_.push_back(call()); }
 
   void registry(std::function<void()> call, std::function<void()> done) override {
     call();
@@ -79,6 +80,7 @@ class World {
   NoImages images;
   Log log{LogLevel::error, -1};
   Config config;
+  std::map<PoolName, Ci*> cis;
   StatePaths paths;
   Publisher* publisher = nullptr;
   int crash_at = 0, steps = 0;  // crash at the n-th step boundary from now; 0: never
@@ -113,6 +115,7 @@ class World {
           if (step == crash_before) throw Crash();
         }};
     parts.publisher = publisher;
+    parts.cis = cis;
     core_ = std::make_unique<Core>(std::move(parts), *agents_, *executor_);
     ASSERT_TRUE(core_->recover());
   }

@@ -5,10 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "model/pool.h"
 #include "ports/platform.h"
 
 namespace mayfly {
+
+// Two lanes for each CI: a queue that is slow to read must not hold up credentials.
+enum class CiWork { observe, act };
 
 class Executor {
  public:
@@ -22,6 +26,8 @@ class Executor {
   // Runs `call` away from the control thread, then `done` on it: packing and publishing. Never asked where control was
   // given no publisher.
   virtual void registry(std::function<void()> call, std::function<void()> done) { MAYFLY_CHECK(!call && !done); }
+  // `call` blocks; what it gives back runs on the control thread. Only for pools that have a CI.
+  virtual void ci(const PoolName&, CiWork, std::function<std::function<void()>()>) { MAYFLY_CHECK(!"no CI here"); }
 };
 
 }  // namespace mayfly

@@ -4,6 +4,7 @@ namespace mayfly {
 
 namespace {
 // How long a platform may take before the call counts as failed. Pulling a large image is the slowest of them.
+constexpr int ci_acts = 4;  // credentials made and removed at once, at one CI
 constexpr Duration launch_limit = std::chrono::seconds(90);
 constexpr Duration stop_limit = std::chrono::seconds(60);
 constexpr Duration list_limit = std::chrono::seconds(60);
@@ -94,6 +95,12 @@ void WorkerExecutor::launch(const std::string& platform, BuilderRequest request,
   run<void>(
       l.launches, [&l, request = std::move(request)] { return l.platform->launch(request, after(launch_limit)); },
       std::move(done));
+}
+
+void WorkerExecutor::ci(const PoolName& pool, CiWork work, std::function<std::function<void()>()> call) {
+  auto& workers = cis_[{pool, work}];
+  if (!workers) workers = std::make_unique<Workers>(work == CiWork::observe ? 1 : ci_acts);
+  workers->post([this, call = std::move(call)] { post_(call()); });
 }
 
 void WorkerExecutor::stop(const std::string& platform, BuilderId builder, std::function<void(Result<void>)> done) {

@@ -41,6 +41,7 @@ class WorkerExecutor final : public Executor {
   void stop(const std::string& platform, BuilderId builder, std::function<void(Result<void>)> done) override;
   void list(const std::string& platform, std::function<void(Result<std::vector<SeenBuilder>>)> done) override;
   void registry(std::function<void()> call, std::function<void()> done) override;
+  void ci(const PoolName& pool, CiWork work, std::function<std::function<void()>()> call) override;
 
  private:
   struct Lane {
@@ -57,6 +58,7 @@ class WorkerExecutor final : public Executor {
   std::function<void(std::function<void()>)> post_;
   std::map<std::string, std::unique_ptr<Lane>> lanes_;
   Workers registries_{8};  // mostly waiting; a registry that hangs holds one, for as long as its deadline
+  std::map<std::pair<PoolName, CiWork>, std::unique_ptr<Workers>> cis_;  // made when first needed
 };
 
 }  // namespace mayfly

@@ -39,7 +39,8 @@ Result<JobSpec> read_spec(const json::object& o, bool strict) {
   if (!strict) s.one_time_secrets = r.texts("one_time_secrets");  // a request has their values there, too
   if (strict)
     r.refuse_unknown({"pool", "labels", "name", "command", "script", "env", "secrets", "timeout_us", "priority", "input",
-                      "output", "repeatable", "submitter", "idempotency_key"});
+                      "output", "repeatable", "submitter", "idempotency_key", "one_time_secrets", "ci",
+                      "external"});
   MAYFLY_TRY(r.check());
   return s;
 }

@@ -60,7 +60,7 @@ def sign_in():
 
 def look_around():
     """Where anything but this agent's own files holds a credential: in the environment of any process, or on disk."""
-    words, found = [w for w in os.environ.get("LOOK_FOR", "").split(",") if w], []
+    found = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         try:
             text = environ.read_bytes().decode(errors="replace")
@@ -96,7 +96,7 @@ def main():
     print(f"Running job: {job['requestId']}", flush=True)
     found = look_around()
     print("found:", found, flush=True)
-    time.sleep(float(os.environ.get("JOB_SECONDS", "0.3")))
+    time.sleep(job["seconds"])
     result = "failed" if found else "succeeded"
     server = settings["serverUrl"].rstrip("/")
     call("POST", f"{server}/p/_apis/distributedtask/hubs/build/plans/{job['plan']['planId']}/events",

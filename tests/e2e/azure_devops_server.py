@@ -56,6 +56,7 @@ class World:
     def __init__(self):
         self.lock = threading.Condition()
         self.random = random.Random(4711)
+        self.preview = bool(random.getrandbits(1))  # which of the two the service has is not known
         self.agents, self.requests, self.sessions, self.tokens = {}, {}, {}, {}
         self.next_agent, self.next_request, self.page = 100, 1, 100
         self.pat, self.entra_tokens, self.fault = PAT, set(), "none"
@@ -84,12 +85,12 @@ class World:
                 return False
         return True
 
-    def queue(self, demands=(), id=None):
+    def queue(self, demands=(), id=None, seconds=0.3):
         if id is None:
             id, self.next_request = self.next_request, self.next_request + 1
         r = {"requestId": int(id), "queueTime": stamp(), "assignTime": None, "receiveTime": None, "finishTime": None,
              "result": None, "jobId": str(uuid.uuid4()), "planId": str(uuid.uuid4()), "poolId": POOL, "agent": None,
-             "demands": ["Agent.Version -gtVersion 2.163.1", *demands], "priority": 0}
+             "demands": ["Agent.Version -gtVersion 2.163.1", *demands], "priority": 0, "seconds": seconds}
         if self.strict and not any(self.matches(a, r) for a in self.agents.values()):
             r |= {"result": "failed", "finishTime": stamp()}
         self.requests[r["requestId"]] = r
@@ -180,7 +181,7 @@ class World:
     # What tests ask for.
     def test(self, word, o):
         if word == "queue":
-            return {"id": self.queue(o.get("demands", ()), o.get("id"))}
+            return {"id": self.queue(**o)}
         if word == "take":
             a = next((a for a in self.agents.values() if a["name"] == o["runner"]), None)
             r = self.requests.get(int(o["id"]))
@@ -384,6 +385,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not a:
             raise Refused(404, f"No agent found with identifier {id}.")
         if more == "usercapabilities" and self.command == "PUT":
+            if ("preview" in query["api-version"]) != w.preview:
+                raise Refused(400, "VssVersionNotSpecifiedException or its opposite: the requested version is not this one")
             a["userCapabilities"] = body
         elif self.command == "PATCH":
             a["enabled"] = body["enabled"]
@@ -426,13 +429,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return {}
         r = waiting[0]
         return {"messageId": r["requestId"], "messageType": "PipelineAgentJobRequest",
-                "body": json.dumps({"requestId": r["requestId"], "jobId": r["jobId"], "plan": {"planId": r["planId"]}})}
+                "body": json.dumps({"requestId": r["requestId"], "jobId": r["jobId"], "plan": {"planId": r["planId"]},
+                                    "seconds": r["seconds"]})}
+
+
+class Service(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A daemon that is killed takes its connections with it: nothing to tell of."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def main():
     world = Handler.world = World()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 0), Handler)
-    server.daemon_threads = True
+    server = Service(("127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 0), Handler)
     world.url = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(world.url, flush=True)

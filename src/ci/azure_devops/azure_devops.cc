@@ -139,9 +139,22 @@ Result<Agent> AzureDevOps::register_agent(const std::string& name, const std::st
   if (agent->name.name.empty()) agent->name.name = name;
   // The agent program reports what it finds in its place as system capabilities when it starts, instead of ours.
   if (!capabilities.empty() && agent->user_capabilities != capabilities)
-    MAYFLY_TRY(client_.call("PUT", fmt::format("{}/{}/usercapabilities?{}", path, agent->name.id, version),
-                            json::serialize(to_json(capabilities)), deadline));
+    MAYFLY_TRY(set_capabilities(agent->name.id, deadline));
   return agent;
+}
+
+// Clients disagree on whether this one was ever more than a preview, and the service refuses the wrong word for it.
+Result<void> AzureDevOps::set_capabilities(std::int64_t agent, Deadline deadline) {
+  MAYFLY_ASSIGN(auto path, agents_path(deadline));
+  auto body = json::serialize(to_json(client_.account().capabilities));
+  Result<Reply> reply;
+  for (std::string_view suffix : {"-preview.1", ""}) {
+    reply =
+        client_.call("PUT", fmt::format("{}/{}/usercapabilities?{}{}", path, agent, version, suffix), body, deadline);
+    if (reply || reply.error().code != ErrorCode::invalid) break;
+  }
+  if (!reply) return Unexpected(reply.error());
+  return {};
 }
 
 // The name is this builder's alone: an agent that has it already is what an earlier try left, whose answer was lost.
@@ -258,7 +271,7 @@ Result<void> AzureDevOps::forget(const CiRegistration& registration, Deadline de
   }
   if (agent) MAYFLY_TRY(remove_agent(agent->name.id, deadline));
   std::lock_guard lock(mutex_);
-  if (agent) disabled_.erase(agent->name.id);
+  disabled_.erase(registration.name);
   minted_.erase(registration.name);
   first_job_.erase(registration.name);
   second_job_.erase(registration.name);
@@ -284,13 +297,11 @@ Result<void> AzureDevOps::keep_placeholder(Deadline deadline) {
   const auto& account = client_.account();
   if (std::chrono::steady_clock::now() < placeholder_until_) return {};
   MAYFLY_ASSIGN(auto there, agent_named(account.placeholder, deadline));
-  MAYFLY_ASSIGN(auto path, agents_path(deadline));
   if (!there) {
     auto made = register_agent(account.placeholder, std::string(placeholder_version), nullptr, deadline);
     if (!made && made.error().code != ErrorCode::conflict) return Unexpected(made.error());
   } else if (there->user_capabilities != account.capabilities) {
-    MAYFLY_TRY(client_.call("PUT", fmt::format("{}/{}/usercapabilities?{}", path, there->name.id, version),
-                            json::serialize(to_json(account.capabilities)), deadline));
+    MAYFLY_TRY(set_capabilities(there->name.id, deadline));
   }
   placeholder_until_ = after(settings_life);
   return {};

@@ -51,6 +51,7 @@ class AzureDevOps final : public Ci {
   Result<Agent> register_agent(const std::string& name, const std::string& version, const struct AgentKey* key,
                                Deadline deadline);
   Result<Agent> register_anew(const std::string& name, const struct AgentKey& key, Deadline deadline);
+  Result<void> set_capabilities(std::int64_t agent, Deadline deadline);
   Result<void> remove_agent(std::int64_t id, Deadline deadline);
   Result<CiCredential> fall_back(const std::string& name, const Error& why);
   Result<void> keep_placeholder(Deadline deadline);
@@ -71,7 +72,7 @@ class AzureDevOps final : public Ci {
   std::string placeholder_problem_;
   std::string prefix_;                             // of the names that control gives; empty until it said
   std::set<std::string> minted_;                   // names, until forgotten
-  std::set<std::int64_t> disabled_;                // agents that get no more jobs
+  std::set<std::string> disabled_;                 // agents that get no more jobs
   std::map<std::string, std::int64_t> first_job_;  // agent → the request that it began
   struct SecondJob {
     std::int64_t request = 0;

@@ -79,7 +79,7 @@ void AzureDevOps::protect(const std::vector<JobRequest>& running, Deadline deadl
   for (const auto& r : running) {
     {
       std::lock_guard lock(mutex_);
-      if (disabled_.contains(r.agent->id) || ++done > max_disables) continue;
+      if (disabled_.contains(r.agent->name) || ++done > max_disables) continue;
     }
     auto path = agents_path(deadline);
     if (!path) return;
@@ -88,7 +88,7 @@ void AzureDevOps::protect(const std::vector<JobRequest>& running, Deadline deadl
                               boost::json::serialize(body), deadline);
     if (reply || reply.error().code == ErrorCode::not_found) {
       std::lock_guard lock(mutex_);
-      disabled_.insert(r.agent->id);
+      disabled_.insert(r.agent->name);
     } else {
       log_.warning("azure-devops: agent {} could not be disabled after it began its job: {}", r.agent->name,
                    reply.error().text());

@@ -19,9 +19,9 @@ class FakeBench final : public CiBench {
   void vanish(const std::string& id) override { world_.vanish(id); }
   void fault(CiServerFault fault) override {
     world_.break_with(fault == CiServerFault::none                 ? FakeCiFault::none
-                : fault == CiServerFault::throttled          ? FakeCiFault::throttled
-                : fault == CiServerFault::credential_expired ? FakeCiFault::denied
-                                                             : FakeCiFault::unavailable);
+                      : fault == CiServerFault::throttled          ? FakeCiFault::throttled
+                      : fault == CiServerFault::credential_expired ? FakeCiFault::denied
+                                                                   : FakeCiFault::unavailable);
   }
   std::vector<std::string> registered() override {
     std::vector<std::string> names;

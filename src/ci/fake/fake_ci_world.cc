@@ -25,6 +25,18 @@ FakeCiFault FakeCiWorld::fault() {
   return fault_;
 }
 
+void FakeCiWorld::break_mint_with(FakeCiFault fault, int calls) {
+  std::scoped_lock lock(mutex_);
+  mint_fault_ = fault;
+  mint_fault_calls_ = calls;
+}
+
+FakeCiFault FakeCiWorld::fault_of_mint() {
+  if (mint_fault_calls_ <= 0) return fault();
+  --mint_fault_calls_;
+  return mint_fault_;
+}
+
 Error FakeCiWorld::error_of(FakeCiFault fault) {
   if (fault == FakeCiFault::denied)
     return {ErrorCode::denied, "the token may not manage runners", "fake", "Grant it the right."};
@@ -134,7 +146,7 @@ Result<CiSight> FakeCiWorld::observe() {
 
 Result<CiCredential> FakeCiWorld::mint(const std::string& name, const CiJob&) {
   std::scoped_lock lock(mutex_);
-  auto f = fault();
+  auto f = fault_of_mint();
   if (f != FakeCiFault::none && f != FakeCiFault::reply_lost) return Unexpected(error_of(f));
   if (registered_.contains(name)) return fail(ErrorCode::conflict, "there is a runner of this name", name);
   auto id = std::to_string(next_++);

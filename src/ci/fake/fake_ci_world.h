@@ -32,6 +32,7 @@ class FakeCiWorld {
   void end(const std::string& job, CiOutcome outcome, Time at);
   void vanish(const std::string& job);
   void break_with(FakeCiFault fault, int calls = 1 << 30) { set_fault(fault, calls); }
+  void break_mint_with(FakeCiFault fault, int calls = 1 << 30);  // that call alone
   void hide_rest_after(std::size_t jobs);  // observe() is not whole: only so many of the jobs are in it
 
   std::optional<CiJob> job(const std::string& id) const;
@@ -56,6 +57,7 @@ class FakeCiWorld {
   void set_fault(FakeCiFault fault, int calls);
   // The fault of this call, used up.
   FakeCiFault fault();
+  FakeCiFault fault_of_mint();
   static Error error_of(FakeCiFault fault);
   bool give(Registered& r, const std::string& runner, CiJob& job);
 
@@ -65,7 +67,8 @@ class FakeCiWorld {
   std::map<std::string, std::string> history_;  // runner → job, while the CI remembers
   std::vector<std::string> cancelled_;
   FakeCiFault fault_ = FakeCiFault::none;
-  int fault_calls_ = 0;
+  FakeCiFault mint_fault_ = FakeCiFault::none;
+  int fault_calls_ = 0, mint_fault_calls_ = 0;
   std::size_t most_ = 0, next_ = 1;
   std::optional<std::size_t> shown_;
 };

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""A real Buildbot master whose builds run in Mayfly's builders, one in each, by the latent worker that ships."""
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+from pathlib import Path
+
+from harness import ROOT, Daemon, Scratch, Skip, case, check, equal, main, needs_containers, wait_for
+
+WORKERS = 12  # builds at once, as far as the master is concerned
+
+POOL = """\
+images:
+  buildbot:
+    recipe: {root}/images/buildbot
+    args: {{BASE: {base}}}
+pools:
+  bb:
+    image: buildbot
+    ci: buildbot
+    network: host     # the master of this test listens on the loopback only
+    builders: {{warm: 0, max: 6, memory: 384MiB, disk: 96MiB, pids: 64, timeout: 5m, grace: 2s}}
+"""
+
+# Every fifth build fails, and every build would fail in a builder that had one before. The trigger is a file, so that
+# the daemon can be seen at rest first.
+MASTER = """\
+import os, sys
+sys.path.insert(0, {integrations!r})
+from buildbot.plugins import steps, util, schedulers
+from buildbot.process import factory
+from buildbot.schedulers.base import BaseScheduler
+from twisted.internet import defer, task
+from mayfly_latent_worker import MayflyLatentWorker
+
+class OnDemand(BaseScheduler):
+    @defer.inlineCallbacks
+    def activate(self):
+        yield super().activate()
+        self.loop = task.LoopingCall(self.look)
+        self.loop.start(0.2, now=False)
+    def deactivate(self):
+        self.loop.stop()
+        return super().deactivate()
+    @defer.inlineCallbacks
+    def look(self):
+        if not os.path.exists({trigger!r}):
+            return
+        with open({trigger!r}) as f:
+            count = int(f.read())
+        os.unlink({trigger!r})
+        for n in range(count):
+            yield self.addBuildsetForSourceStamps(sourcestamps=[{{"codebase": "", "project": "", "repository": "", "branch": None, "revision": None}}], reason="test %d" % n, waited_for=False)
+
+f = factory.BuildFactory()
+f.addStep(steps.SetPropertyFromCommand(command=["hostname"], property="host"))
+f.addStep(steps.ShellCommand(name="unused", command="test ! -e /tmp/used && touch /tmp/used", haltOnFailure=True))
+f.addStep(steps.ShellCommand(name="nosecret", command="! env | grep WORKERPASS && ! cat /proc/$PPID/environ | tr '\\\\0' '\\\\n' | grep WORKERPASS"))
+f.addStep(steps.ShellCommand(name="work", command=util.Interpolate("test $((%(prop:buildnumber)s %% 5)) != 0")))
+names = ["mayfly-%d" % n for n in range({workers})]
+c = BuildmasterConfig = {{
+    "workers": [MayflyLatentWorker(n, pool="bb", master_address="127.0.0.1:{port}", server="unix://{socket}") for n in names],
+    "protocols": {{"pb": {{"port": "tcp:{port}:interface=127.0.0.1"}}}},
+    "builders": [util.BuilderConfig(name="b", workernames=names, factory=f)],
+    "schedulers": [OnDemand(name="on-demand", builderNames=["b"])],
+    "title": "test", "titleURL": "http://localhost/", "buildbotURL": "http://localhost/", "buildbotNetUsageData": None,
+    "db": {{"db_url": "sqlite:///state.sqlite"}},
+}}
+"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Master:
+    def __init__(self, folder, daemon):
+        self.folder, self.trigger, self.log = folder / "master", folder / "trigger", folder / "master.log"
+        self.program = shutil.which("buildbot")
+        subprocess.run([self.program, "create-master", "-r", str(self.folder)], check=True, capture_output=True)
+        (self.folder / "master.cfg").write_text(MASTER.format(
+            integrations=str(ROOT / "integrations/buildbot"), trigger=str(self.trigger), port=free_port(), workers=WORKERS,
+            socket=daemon.state / "mayfly.sock"))
+        self.process = None
+
+    def __enter__(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([self.program, "start", "--nodaemon", str(self.folder)], stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
+
+        def up():
+            check(self.process.poll() is None, self.said())
+            return "BuildMaster is running" in self.said()
+        try:
+            wait_for(lambda: "the master: " + self.said()[-2000:], up, 60)
+        except BaseException:
+            self.process.kill()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def said(self):
+        texts = [p.read_text(errors="replace") for p in (self.log, self.folder / "twistd.log") if p.exists()]
+        return "".join(texts)
+
+    def run(self, builds):
+        part = self.trigger.with_suffix(".part")
+        part.write_text(str(builds))
+        part.rename(self.trigger)
+
+    def ask(self, sql):
+        db = sqlite3.connect(f"file:{self.folder}/state.sqlite?mode=ro", uri=True, timeout=20)
+        try:
+            return db.execute(sql).fetchall()
+        finally:
+            db.close()
+
+    def results(self):
+        """Of the build requests: that of the last build of each."""
+        return [r for (r,) in self.ask("SELECT results FROM buildrequests WHERE complete = 1")]
+
+
+def needs_buildbot():
+    needs_containers()
+    if not shutil.which("buildbot"):
+        raise Skip("no Buildbot master here: apt-get install buildbot")
+    made = subprocess.run([ROOT / "tools/make-base-image", "docker.io/library/debian:bookworm-slim", "buildbot-worker"],
+                          capture_output=True, text=True)
+    if made.returncode:
+        raise Skip(f"no base image with buildbot-worker can be made here: {made.stderr}")
+    return made.stdout.strip()
+
+
+def all_log(daemon):
+    return "".join(p.read_text(errors="replace") for p in Path(daemon.state).glob("jobs/*/log"))
+
+
+def drain(builds):
+    base = needs_buildbot()
+    with Scratch() as folder:
+        daemon = Daemon(folder, config=POOL.format(root=ROOT, base=base))
+        with daemon:
+            with Master(folder, daemon) as master:
+                equal(daemon.builders(), [], "at rest there is no builder")
+                master.run(builds)
+                wait_for(lambda: f"{builds} builds, of which {len(master.results())} are done: {daemon.get('/v1/status')} "
+                                 f"{master.said()[-3000:]} {all_log(daemon)[-1500:]}",
+                         lambda: len(master.results()) == builds, 60 + 8 * builds)
+                wait_for(lambda: f"no job: {daemon.get('/v1/jobs?ended=false')}",
+                         lambda: not daemon.get("/v1/jobs?ended=false")["jobs"], 60)
+                daemon.no_builders(60)
+                found = judge(master, daemon, builds)
+            equal(found, None)
+        equal(daemon.remains(), [])
+
+
+def judge(master, daemon, builds):
+    numbers = dict(master.ask("SELECT number, results FROM builds"))
+    equal(len(numbers), builds, "no build was repeated", master.said()[-3000:])
+    for number, result in numbers.items():
+        equal(result, 2 if number % 5 == 0 else 0, f"build {number}", master.said()[-3000:])
+    hosts = [json.loads(v) for (v,) in master.ask("SELECT value FROM build_properties WHERE name = 'host'")]
+    equal(len(hosts), builds)
+    equal(len(set(hosts)), builds, "each build had a builder of its own")
+    equal({h.rpartition("-")[0] for h in hosts}, {"bb"})
+    jobs = daemon.get("/v1/jobs?limit=1000")["jobs"]
+    equal(len(jobs), builds)
+    ids = {build: number for build, number in master.ask("SELECT id, number FROM builds")}
+    for job in jobs:
+        equal(job["ci"], "buildbot")
+        number = ids[int(job["external"]["id"].rpartition("/")[2])]
+        failed = number % 5 == 0
+        equal(job["external"]["result"], "failure" if failed else "success", job)
+        equal(job["state"], "failed" if failed else "succeeded", job)
+        check(job["external"]["url"].startswith("http://localhost/"), job)
+        check(job["builder"] in hosts and job["image_digest"].startswith("sha256:"), job)
+    # The passwords of the workers: not in the database, its ledger, a log or the daemon's own log.
+    for job in jobs:
+        equal(job["spec"]["one_time_secrets"], ["WORKERPASS"])
+        check("WORKERPASS" not in job["spec"].get("env", {}), job)
+    check("WORKERPASS=" not in all_log(daemon), "a password in a job's log")
+    equal(daemon.get("/v1/ledger/verification").get("entries", 0) > 0, True)
+    return None
+
+
+@case
+def fifty_builds_each_in_a_builder_of_its_own_from_none_to_none():
+    drain(int(os.environ.get("MAYFLY_BUILDBOT_BUILDS", "50")))
+
+
+@case
+def a_build_whose_image_does_not_exist_ends_with_an_exception_at_once():
+    base = needs_buildbot()
+    with Scratch() as folder:
+        daemon = Daemon(folder, config=POOL.format(root=ROOT, base=base).replace("image: buildbot", "image: localhost/no-such-image:1"))
+        with daemon:
+            with Master(folder, daemon) as master:
+                master.run(1)
+                wait_for(lambda: f"the build's end: {master.said()[-2000:]}", lambda: master.results() == [4], 60)
+                check("image_unavailable" in master.said(), master.said()[-2000:])
+        equal(daemon.remains(), [])
+
+
+if __name__ == "__main__":
+    main()
