@@ -9,6 +9,7 @@
 
 #include "agent/embedded.h"
 #include "ci/azure_devops/azure_devops.h"
+#include "ci/github/connector.h"
 #include "images/buildah_tool.h"
 #include "images/registry_publisher.h"
 #include "images/verify.h"
@@ -58,8 +59,10 @@ Result<ImageProof> verify_published(const std::string& reference, const std::str
   return proof;
 }
 
-Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, SecretStore& secrets, const Log& log) {
+Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, SecretStore& secrets, const Clock& clock,
+                                                         const Log& log) {
   std::map<PoolName, std::unique_ptr<Ci>> all;
+  github::Connectors github(secrets, clock);
   for (const auto& [name, pool] : config.pools) {
     if (pool.ci == "builtin" || pool.ci == "buildbot") continue;  // they send their jobs to the API
     if (pool.ci == "azure-devops") {
@@ -67,6 +70,12 @@ Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, S
       if (!account)
         return fail(ErrorCode::invalid, account.error().what, fmt::format("pools.{}.ci.azure-devops", name));
       all[name] = std::make_unique<azure_devops::AzureDevOps>(std::move(*account), secrets, log);
+      continue;
+    }
+    if (pool.ci == "github") {
+      auto made = github.make(pool.ci_settings);
+      if (!made) return fail(ErrorCode::invalid, made.error().what, fmt::format("pools.{}.ci.github", name));
+      all[name] = std::move(*made);
       continue;
     }
     return fail(ErrorCode::unsupported, fmt::format("this version of Mayfly has no connector for ci '{}'", pool.ci),

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cli/environment.h"
 #include "model/pool.h"
@@ -37,7 +38,8 @@ Result<std::unique_ptr<Publisher>> make_publisher(const Config& config, const St
 // `mayfly image verify`: checks a published image against the public key in a file, and says in words what was found.
 Result<ImageProof> verify_published(const std::string& reference, const std::string& key_file);
 
-// The connector of each pool whose jobs come from a CI that is asked for them. `secrets` and `log` outlive them.
-Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, SecretStore& secrets, const Log& log);
+// The connector of each pool whose jobs come from a CI that is asked for them. All that is passed outlives them.
+Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, SecretStore& secrets, const Clock& clock,
+                                                         const Log& log);
 
 }  // namespace mayfly

@@ -10,6 +10,7 @@
 #include "app/config_value.h"
 #include "base/text.h"
 #include "ci/azure_devops/account.h"
+#include "ci/github/settings.h"
 #include "plan/cron.h"
 
 namespace mayfly {
@@ -104,6 +105,7 @@ class Checker {
   // What a CI's connector may read are names of secrets like those of jobs.
   void ci(const PoolSpec& pool) {
     for (const auto& key : config_keys()) {
+      if (config_section(key.in).path != "pools.NAME.ci." + pool.ci) continue;  // several have a `token`
       auto value = pool.ci_settings.find(std::string(key.name));
       auto place = fmt::format("ci.{}.{}", pool.ci, key.name);
       if (!key.names_secret || value == pool.ci_settings.end() || !given(place) || wrong(place)) continue;
@@ -116,6 +118,7 @@ class Checker {
                                    shown(value->second)));
     }
     if (pool.ci == "azure-devops") azure_devops(pool);
+    if (pool.ci == "github") github(pool);
   }
 
   // What the connector itself says of its settings, at the key that it blames.
@@ -126,6 +129,15 @@ class Checker {
     const auto& e = account.error();
     auto place = "ci.azure-devops." + e.where;
     problem(given(place) ? place : "ci.azure-devops", e.what + (e.next.empty() ? "" : ". " + e.next));
+  }
+
+  void github(const PoolSpec& pool) {
+    if (!reading_.problems.empty()) return;  // what is missing or misspelt was said already
+    auto settings = github::settings_from(pool.ci_settings);
+    if (settings) return;
+    const auto& e = settings.error();
+    auto place = "ci.github." + e.where;
+    problem(given(place) ? place : "ci.github", e.what + (e.next.empty() ? "" : ". " + e.next));
   }
 
   void builders(PoolSpec& pool) {

@@ -63,7 +63,7 @@ const Mistake keys[] = {
      "      |                ^"},
     {"pools: {p: {image: x:1, ci: {jenkins: {organization: acme}}}}\n",
      "mayfly.yaml:1:29: this version of Mayfly does not have ci 'jenkins' yet; it has builtin, buildbot, "
-     "azure-devops\n"
+     "azure-devops, github\n"
      "    1 | pools: {p: {image: x:1, ci: {jenkins: {organization: acme}}}}\n"
      "      |                             ^"},
     {"secrets: {t: {env: T}}\npools:\n  p:\n    image: x:1\n    ci:\n      azure-devops: {organisation: acme, pool: l, "
@@ -81,6 +81,27 @@ const Mistake keys[] = {
      "mayfly.yaml:6:27: 'http://tfs.a.example' is not https://HOST/COLLECTION\n"
      "    6 |       azure-devops: {url: 'http://tfs.a.example', pool: l, token: t, agent_version: 4}\n"
      "      |                           ^"},
+    {"pools: {p: {image: x:1, ci: github}}\n",
+     "mayfly.yaml:1:29: 'github' of pool 'p' has no 'labels'\n"
+     "    1 | pools: {p: {image: x:1, ci: github}}\n"
+     "      |                             ^"},
+    {"secrets: {t: {env: T}}\npools: {p: {image: x:1, ci: {github: {organisation: acme, token: t, labels: [a]}}}}\n",
+     "mayfly.yaml:2:39: unknown key 'organisation' in 'github' of pool 'p'; did you mean 'organization'?\n"
+     "    2 | pools: {p: {image: x:1, ci: {github: {organisation: acme, token: t, labels: [a]}}}}\n"
+     "      |                                       ^"},
+    {"secrets: {t: {env: T}}\npools: {p: {image: x:1, ci: {github: {organization: acme, token: u, labels: [a]}}}}\n",
+     "mayfly.yaml:2:66: there is no 'u' under 'secrets:'; did you mean 't'?\n"
+     "    2 | pools: {p: {image: x:1, ci: {github: {organization: acme, token: u, labels: [a]}}}}\n"
+     "      |                                                                  ^"},
+    {"secrets: {t: {env: T}}\npools: {p: {image: x:1, secrets: [t], ci: {github: {organization: a, token: t, labels: "
+     "[a]}}}}\n",
+     "mayfly.yaml:2:77: 't' is among the pool's own 'secrets', which each of its jobs may read\n"
+     "    2 | pools: {p: {image: x:1, secrets: [t], ci: {github: {organization: a, token: t, labels: [a]}}}}\n"
+     "      |                                                                             ^"},
+    {"secrets: {t: {env: T}}\npools: {p: {image: x:1, ci: {github: {repository: acme, token: t, labels: [a]}}}}\n",
+     "mayfly.yaml:2:51: 'acme' is not OWNER/REPOSITORY\n"
+     "    2 | pools: {p: {image: x:1, ci: {github: {repository: acme, token: t, labels: [a]}}}}\n"
+     "      |                                                   ^"},
     {"pools: {p: {image: x:1, platform: kubernetes}}\n",
      "mayfly.yaml:1:35: this version of Mayfly does not have platform 'kubernetes' yet; it has local\n"
      "    1 | pools: {p: {image: x:1, platform: kubernetes}}\n"

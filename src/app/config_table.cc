@@ -104,6 +104,17 @@ bool is_version(std::string_view text) {
   return !between && numbers <= 4;
 }
 
+bool is_source(std::string_view text) {
+  return !text.empty() && text.size() <= 201 && std::all_of(text.begin(), text.end(), [](char c) {
+    return is_letter(c) || is_digit(c) || c == '.' || c == '-' || c == '_' || c == '/';
+  }) && std::count(text.begin(), text.end(), '/') <= 1 && text.front() != '/' && text.back() != '/';
+}
+
+bool is_label(std::string_view text) {
+  return !text.empty() && text.size() <= 256 &&
+         std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == ','; });
+}
+
 bool has_five_fields(std::string_view text) {
   int fields = 0;
   bool between = true;
@@ -133,11 +144,14 @@ constexpr ConfigShape repository_shape{is_repository,
                                        "HOST[:PORT]/PATH, in lower case and without a tag"};
 constexpr ConfigShape tool_shape{is_tool, "^[0-9A-Za-z][0-9A-Za-z.+_-]{0,99}$", "the name of a program or a package"};
 constexpr ConfigShape percent_shape{is_percent, "^[0-9]{1,3}(\\.[0-9]{1,4})?%$", "a percentage from 0% to 100%"};
+constexpr ConfigShape source_shape{is_source, "^([A-Za-z0-9_-]{1,100}/)?[A-Za-z0-9._-]{1,100}$",
+                                      "NAME or OWNER/NAME"};
+constexpr ConfigShape label_shape{is_label, "^[^,\\x00-\\x1f]{1,256}$", "1 to 256 characters without commas"};
 constexpr ConfigShape capability_shape{is_capability, "^[A-Za-z0-9_.-]{1,100}$", "letters, digits, '_', '.' and '-'"};
 constexpr ConfigShape version_shape{is_version, "^[0-9]+(\\.[0-9]+){0,3}$", "numbers with dots between"};
 constexpr ConfigShape image_shape{is_image, "^\\S{1,1000}$", "a reference without spaces"};
 
-constexpr ConfigBlock ci_blocks[] = {{"azure-devops", S::azure_devops}};
+constexpr ConfigBlock ci_blocks[] = {{"azure-devops", S::azure_devops}, {"github", S::github}};
 
 // clang-format off: a row is read as a whole
 constexpr ConfigKey keys[] = {
@@ -191,10 +205,11 @@ constexpr ConfigKey keys[] = {
             "`oci:FOLDER`, `docker-archive:FILE`, or the name of an image in containers-storage, such as "
             "`localhost/general:1`.",
      .store = [](T t, V v) { t.pool->image = v.text; }},
-    {.in = S::pool, .name = "ci", .kind = K::choice, .fallback = "builtin", .choices = "builtin buildbot azure-devops",
-     .later_choices = "github gitlab buildkite jenkins", .block = true, .blocks = ci_blocks, .example = "buildbot",
+    {.in = S::pool, .name = "ci", .kind = K::choice, .fallback = "builtin", .choices = "builtin buildbot azure-devops github",
+     .later_choices = "gitlab buildkite jenkins", .block = true, .blocks = ci_blocks, .example = "buildbot",
      .doc = "Where its jobs come from. `builtin` is Mayfly's own queue (`mayfly run`). `buildbot`: a Buildbot master sends them to "
-            "that queue (docs/buildbot.md). `azure-devops`: an agent pool of Azure DevOps (docs/azure-devops.md). `{builtin: {}}` means the same as `builtin`.",
+            "that queue (docs/buildbot.md). `azure-devops`: an agent pool of Azure DevOps (docs/azure-devops.md). "
+            "`github`: GitHub Actions (docs/github.md). `{builtin: {}}` means the same as `builtin`.",
      .store = [](T t, V v) { t.pool->ci = v.text; }},
     {.in = S::pool, .name = "platform", .kind = K::choice, .fallback = "local", .choices = "local",
      .later_choices = "docker kubernetes ecs", .block = true, .example = "local",
@@ -354,6 +369,40 @@ constexpr ConfigKey keys[] = {
      .doc = "The name under `secrets:` of a token that a builder gets to register itself, only where the server refuses "
             "agents that Mayfly registers. Without it no token enters a builder.",
      .store = [](T t, V v) { t.pool->ci_settings["fallback_token"] = v.text; }},
+    // A pool's jobs from GitHub Actions (docs/github.md).
+    {.in = S::github, .name = "organization", .kind = K::text, .example = "acme",
+     .doc = "Serve the repositories of this organization at github.com. Exactly one of `organization`, `repository` and `url`.",
+     .store = [](T t, V v) { t.pool->ci_settings["organization"] = v.text; }},
+    {.in = S::github, .name = "repository", .kind = K::text, .example = "acme/site",
+     .doc = "Serve this one repository at github.com.",
+     .store = [](T t, V v) { t.pool->ci_settings["repository"] = v.text; }},
+    {.in = S::github, .name = "url", .kind = K::text, .example = "https://git.acme.example/team",
+     .doc = "The same of another server: `https://HOST/ORGANIZATION` or `https://HOST/OWNER/REPOSITORY`.",
+     .store = [](T t, V v) { t.pool->ci_settings["url"] = v.text; }},
+    {.in = S::github, .name = "repositories", .kind = K::names, .shape = &source_shape, .example = "[site, tools]",
+     .doc = "Of an organization only these. All that the credential may see when not given.",
+     .store = [](T t, V v) { t.pool->ci_settings["repositories"] = join(v.names, ","); }},
+    {.in = S::github, .name = "app_id", .kind = K::text, .needs = "private_key", .example = "Iv23liAbCdEf",
+     .doc = "The client id (or number) of a GitHub App. Either this or `token`.",
+     .store = [](T t, V v) { t.pool->ci_settings["app_id"] = v.text; }},
+    {.in = S::github, .name = "private_key", .kind = K::text, .shape = &secret_shape, .needs = "app_id", .names_secret = true, .example = "github-app-key",
+     .doc = "The name under `secrets:` of the App's private key.",
+     .store = [](T t, V v) { t.pool->ci_settings["private_key"] = v.text; }},
+    {.in = S::github, .name = "installation_id", .kind = K::integer, .min = "1", .max = "1000000000000", .needs = "app_id", .example = "12345678",
+     .doc = "The App's installation. Found by itself when not given.",
+     .store = [](T t, V v) { t.pool->ci_settings["installation_id"] = std::to_string(v.integer); }},
+    {.in = S::github, .name = "token", .kind = K::text, .shape = &secret_shape, .names_secret = true, .example = "github-token",
+     .doc = "The name under `secrets:` of a personal access token.",
+     .store = [](T t, V v) { t.pool->ci_settings["token"] = v.text; }},
+    {.in = S::github, .name = "webhook_secret", .kind = K::text, .shape = &secret_shape, .names_secret = true, .example = "github-webhook",
+     .doc = "The name under `secrets:` of the webhook's secret. Without it Mayfly looks every few seconds and takes no webhooks.",
+     .store = [](T t, V v) { t.pool->ci_settings["webhook_secret"] = v.text; }},
+    {.in = S::github, .name = "labels", .kind = K::names, .required = true, .shape = &label_shape, .example = "[mayfly]",
+     .doc = "What jobs ask for by `runs-on`. `self-hosted`, `Linux` and the architecture come by themselves.",
+     .store = [](T t, V v) { t.pool->ci_settings["labels"] = join(v.names, ","); }},
+    {.in = S::github, .name = "runner_group", .kind = K::text, .example = "Builders",
+     .doc = "The organization's runner group. The default one when not given.",
+     .store = [](T t, V v) { t.pool->ci_settings["runner_group"] = v.text; }},
 
     // A secret.
     {.in = S::secret, .name = "env", .kind = K::text, .shape = &variable_shape, .example = "NPM_TOKEN",
@@ -406,6 +455,8 @@ constexpr ConfigSectionInfo sections[] = {
     {S::platform, "platform", "platform", "platforms.NAME", "What all pools of one platform share."},
     {S::azure_devops, "azure_devops", "azure-devops", "pools.NAME.ci.azure-devops",
      "Jobs of an agent pool of Azure DevOps: [azure-devops.md](azure-devops.md) goes from nothing to the first job."},
+    {S::github, "github", "github", "pools.NAME.ci.github",
+     "Jobs of GitHub Actions: [github.md](github.md) goes from nothing to the first job."},
     {S::secret, "secret", "secret", "secrets.NAME",
      "Where one secret's value comes from: exactly one of these keys. It is read anew each time a job needs it, so a "
      "changed file needs no restart.",

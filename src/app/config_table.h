@@ -14,7 +14,7 @@
 namespace mayfly {
 
 enum class ConfigSection {
-  top, image, pool, builders, schedule, rollout, azure_devops, platform, secret, server, tls, release
+  top, image, pool, builders, schedule, rollout, azure_devops, github, platform, secret, server, tls, release
 };
 
 enum class ConfigKind {

@@ -80,6 +80,35 @@ pools:
                                                                   {"capabilities.os.name", "Debian"}}));
 }
 
+TEST(Config, ReadsWhereJobsComeFrom) {
+  Config c = parsed(R"(
+secrets: {key: {env: KEY}, hook: {env: HOOK}}
+pools:
+  general:
+    image: x:1
+    ci:
+      github:
+        url: https://git.acme.example/team
+        app_id: 12345
+        private_key: key
+        installation_id: 99
+        webhook_secret: hook
+        labels: [gpu, two words]
+        repositories: [site, team/tools]
+        runner_group: Builders
+)");
+  const auto& pool = c.pools.at("general");
+  EXPECT_EQ(pool.ci, "github");
+  EXPECT_EQ(pool.ci_settings, (std::map<std::string, std::string>{{"url", "https://git.acme.example/team"},
+                                                                  {"app_id", "12345"},
+                                                                  {"private_key", "key"},
+                                                                  {"installation_id", "99"},
+                                                                  {"webhook_secret", "hook"},
+                                                                  {"labels", "gpu,two words"},
+                                                                  {"repositories", "site,team/tools"},
+                                                                  {"runner_group", "Builders"}}));
+}
+
 TEST(Config, ReadsEveryKey) {
   Config c = parsed(R"(
 images:
@@ -164,9 +193,8 @@ TEST(ConfigTable, EveryExampleAndBoundIsAccepted) {
       ConfigValue value;
       EXPECT_TRUE(read_value(key, root->entries.at(0).value, "/", false, value, problems)) << key.name << ": " << text;
     }
-    bool container =
-        key.kind == ConfigKind::section || key.kind == ConfigKind::sections || key.kind == ConfigKind::list ||
-        key.kind == ConfigKind::later;
+    bool container = key.kind == ConfigKind::section || key.kind == ConfigKind::sections ||
+                     key.kind == ConfigKind::list || key.kind == ConfigKind::later;
     EXPECT_EQ(key.store == nullptr, container) << key.name;
     EXPECT_EQ(key.doc.empty(), key.kind == ConfigKind::later) << key.name;
   }

@@ -90,7 +90,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& 
   p->secrets = std::make_unique<ConfiguredSecrets>(p->config.secrets);
   p->images = make_image_tool();
   MAYFLY_ASSIGN(p->publisher, make_publisher(p->config, p->paths));
-  MAYFLY_ASSIGN(p->cis, make_cis(p->config, *p->secrets, log));
+  MAYFLY_ASSIGN(p->cis, make_cis(p->config, *p->secrets, p->clock, log));
 
   ControlParts parts{
       p->clock, log, *p->store, *p->secrets, *p->images, {}, {}, p->paths, p->config, {}, step_hook_from_environment()};

@@ -1,6 +1,7 @@
 #include "ci/github/connector.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include <fmt/format.h>
 
@@ -125,8 +126,9 @@ Result<std::optional<CiJob>> Connector::taken(const CiRegistration& registration
 
 Result<void> Connector::forget(const CiRegistration& registration, Deadline deadline) {
   std::int64_t id = 0;
-  for (char c : registration.id) id = c >= '0' && c <= '9' && id < (1LL << 50) ? id * 10 + (c - '0') : 0;
-  if (id == 0) {
+  const char* end = registration.id.data() + registration.id.size();
+  auto read = std::from_chars(registration.id.data(), end, id);
+  if (read.ec != std::errc() || read.ptr != end || id <= 0) {
     auto runner = runners_.by_name(registration.name, deadline);
     if (!runner && runner.error().code == ErrorCode::not_found) return {};
     if (!runner) return Unexpected(runner.error());

@@ -103,6 +103,32 @@ TEST(GitHub, PoolsOfOneAccountShareTokensAndLooks) {
             0);
 }
 
+TEST(GitHub, PoolsOfOneAccountMayAskAllAtOnce) {
+  World w(true);
+  for (int i = 1; i <= 5; ++i) w.queue(i);
+  auto other = w.connectors->make(w.keys);
+  ASSERT_TRUE(other);
+  auto [headers, body] = w.notice(1, "queued", "a");
+  std::vector<std::thread> threads;
+  for (Ci* ci : {w.ci.get(), other->get()}) {
+    threads.emplace_back([ci] {
+      for (int i = 0; i < 5; ++i) EXPECT_TRUE(ci->observe(soon()));
+    });
+    threads.emplace_back([ci, name = ci == w.ci.get() ? "mf-a-" : "mf-b-"] {
+      for (int i = 0; i < 5; ++i) {
+        auto made = ci->mint(name + std::to_string(i), {}, soon());
+        ASSERT_TRUE(made) << made.error().text();
+        EXPECT_TRUE(ci->taken(made->registration, soon()));
+        EXPECT_TRUE(ci->forget(made->registration, soon()));
+      }
+    });
+    threads.emplace_back([ci, h = headers, b = body] { EXPECT_TRUE(ci->webhooks()->receive(h, b)); });
+  }
+  for (auto& t : threads) t.join();
+  EXPECT_TRUE(w.server.runners.empty());
+  EXPECT_EQ(w.server.tokens_made, 1);
+}
+
 TEST(GitHub, ARotatedTokenIsReadAnewAndAWrongOneSaysWhatToDo) {
   World w(false);
   EXPECT_TRUE(w.ci->observe(soon()));

@@ -11,6 +11,7 @@ namespace {
 
 constexpr auto shared_for = seconds(5);
 constexpr auto repositories_for = std::chrono::minutes(10);
+constexpr auto tell_ended = std::chrono::minutes(15);
 constexpr auto keep_ended = std::chrono::hours(2);
 constexpr auto keep_unseen = std::chrono::hours(48);  // GitHub cancels what waits for a day
 constexpr std::size_t max_known = 50'000;
@@ -42,6 +43,7 @@ void Queue::note(const WorkflowJob& job, std::uint64_t number) {
   k.look = std::max(k.look, number);
   k.at = clock_.now();
   if (k.job.id != 0 && rank(job) < rank(k.job)) return;
+  if (k.job.status != job.status) k.since = k.at;
   auto labels = std::move(k.job.labels);
   k.job = job;
   if (k.job.labels.empty()) k.job.labels = std::move(labels);
@@ -67,8 +69,9 @@ void Queue::forget_old() {
 std::vector<WorkflowJob> Queue::jobs(const std::vector<std::string>& runner_labels) const {
   std::lock_guard lock(mutex_);
   std::vector<WorkflowJob> out;
+  auto long_since = clock_.now() - tell_ended;
   for (const auto& [id, k] : jobs_)
-    if (serves(runner_labels, k.job.labels)) out.push_back(k.job);
+    if (serves(runner_labels, k.job.labels) && (rank(k.job) < 2 || k.since > long_since)) out.push_back(k.job);
   return out;
 }
 

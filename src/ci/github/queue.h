@@ -33,7 +33,7 @@ class Queue {
   // ended.
   Result<Look> look(std::uint64_t seen, Deadline deadline);
 
-  // The jobs known, for runners with these labels.
+  // The jobs known, for runners with these labels; ended ones for some minutes only.
   std::vector<WorkflowJob> jobs(const std::vector<std::string>& runner_labels) const;
 
   // The job that the runner of this name has or had. `search`: look for it in runs that ended meanwhile, too.
@@ -49,7 +49,8 @@ class Queue {
   struct Known {
     WorkflowJob job;
     std::uint64_t look = 0;  // that saw it last
-    Time at{};               // when that was
+    Time at{};               // when it was last heard of
+    Time since{};            // when its status was last heard to change
   };
   Result<std::vector<std::string>> repositories(Deadline deadline);
   Result<bool> look_at(const std::string& repository, std::uint64_t number, Deadline deadline);

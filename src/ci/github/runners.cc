@@ -55,6 +55,10 @@ Result<JitRunner> Runners::make(const std::string& name, const std::vector<std::
     if (old) MAYFLY_TRY(remove(old->id, deadline));
     reply = api_->call(call, deadline);
   }
+  if (!reply) {
+    std::lock_guard lock(mutex_);
+    group_id_ = 0;  // it may have been made anew
+  }
   if (!reply && reply.error().code == ErrorCode::not_found) {
     auto e = reply.error();
     return fail(ErrorCode::denied, e.what, e.where,

@@ -46,7 +46,7 @@ class FakeGithub {
 
   // What a test sets up and looks at; take the lock for it.
   std::mutex mutex;
-  const Key& app_key = one_key();  // making one takes a tenth of a second
+  const Key& app_key = one_key();         // making one takes a tenth of a second
   std::set<std::string> tokens{"pat-1"};  // good ones, personal and of installations
   int tokens_made = 0;
   Duration token_life = std::chrono::hours(1), ahead{};  // of the server's clock
