@@ -44,6 +44,7 @@ class Backend {
   virtual void rollouts(Done<std::vector<PoolVersions>> done) = 0;
   virtual void change_rollout(PoolName pool, RolloutOrder order, std::string who, Done<PoolVersions> done) = 0;
   virtual void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) = 0;
+  virtual void drain(std::string who, Done<Status> done) = 0;
   virtual void explain_pool(PoolName name, Done<PoolExplanation> done) = 0;
   // invalid: the configuration is wrong, with every mistake and its place in the message.
   virtual void plan_config(ConfigSource source, Done<ConfigPlan> done) = 0;

@@ -51,6 +51,7 @@ class ControlBackend final : public Backend {
   void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done) override {
     control_.rollback_image(std::move(name), std::move(to), std::move(who), std::move(done));
   }
+  void drain(std::string who, Done<Status> done) override { control_.drain(std::move(who), std::move(done)); }
   void explain_pool(PoolName name, Done<PoolExplanation> done) override {
     control_.explain_pool(std::move(name), std::move(done));
   }

@@ -325,6 +325,11 @@ void change_rollout(Call& call, RolloutOrder order) {
       answer_with<PoolVersions>(call.reply, 200, [](const PoolVersions& p) { return mayfly::to_json(p); }));
 }
 
+void drain(Call& call) {
+  call.services.backend.drain(call.request.who,
+                              answer_with<Status>(call.reply, 200, [](const Status& s) { return to_json(s); }));
+}
+
 void list_ledger(Call& call) {
   call.services.backend.ledger(call.number("from", 1), call.number("limit", 1000), call.text("subject"),
                                answer_with<std::vector<LedgerEntry>>(call.reply, 200, listed));

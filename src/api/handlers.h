@@ -16,6 +16,7 @@ void webhook(Call& call);
 void wait(Call& call);
 void explain(Call& call);
 void explain_pool(Call& call);
+void drain(Call& call);
 void list_builders(Call& call);
 void list_pools(Call& call);
 void get_status(Call& call);

@@ -135,6 +135,7 @@ class FakeBackend final : public Backend {
   void ledger(std::uint64_t, std::size_t, std::string, Done<std::vector<LedgerEntry>> done) override {
     done(std::vector<LedgerEntry>{some_entry()});
   }
+  void drain(std::string, Done<Status> done) override { done(Status{{}, {PoolStatus{}}, "n"}); }
   void explain_pool(PoolName, Done<PoolExplanation> done) override { done(full_pool_explanation()); }
   void plan_config(ConfigSource source, Done<ConfigPlan> done) override { config = source, done(full_config_plan()); }
   void apply_config(ConfigSource source, ConfigOrder order, Done<ConfigPlan> done) override {

@@ -72,7 +72,8 @@ Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Daemon::~Daemon() { stop(OnStop::keep_running_jobs); }
 
 Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& config_file,
-                                              const std::string& state_directory, StateLife life, const Log& log) {
+                                              const std::string& state_directory, StateLife life, const Log& log,
+                                              std::function<void()> on_drained) {
   auto p = std::make_unique<Parts>();
   p->log = &log;
   p->config = std::move(config);
@@ -94,6 +95,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& 
 
   ControlParts parts{
       p->clock, log, *p->store, *p->secrets, *p->images, {}, {}, p->paths, p->config, {}, step_hook_from_environment()};
+  parts.on_drained = std::move(on_drained);
   parts.on_config = [secrets = p->secrets.get()](const Config& c) { secrets->replace(c.secrets); };
   parts.publisher = p->publisher.get();
   for (auto& platform : p->platforms) parts.platforms.push_back(platform.get());

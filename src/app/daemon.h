@@ -1,5 +1,6 @@
 #pragma once
 // One daemon on one state directory: the parts of the catalogue wired together, started and stopped in order.
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,9 +20,11 @@ enum class OnStop {
 class Daemon {
  public:
   // `config_file`: absolute path of where `config` was read, for reading it again; empty: there is none. `log` outlives
-  // the daemon. conflict: another daemon has this state directory.
+  // the daemon. `on_drained` is called, from any thread, when somebody had it drained and no job runs any more.
+  // conflict: another daemon has this state directory.
   static Result<std::unique_ptr<Daemon>> start(Config config, const std::string& config_file,
-                                               const std::string& state_directory, StateLife life, const Log& log);
+                                               const std::string& state_directory, StateLife life, const Log& log,
+                                               std::function<void()> on_drained = {});
   ~Daemon();  // as stop(keep_running_jobs)
 
   // Reads its file again and applies it, as `mayfly apply` without a file does. What came of it is logged.

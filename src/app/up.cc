@@ -73,9 +73,9 @@ int run_up(const UpRequest& request) {
   auto signals = awaited_signals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   const Log log(*level);
-  auto daemon =
-      Daemon::start(std::move(*config), file.lexically_normal().string(),
-                    request.state.empty() ? default_state_directory() : request.state, StateLife::lasting, log);
+  auto daemon = Daemon::start(std::move(*config), file.lexically_normal().string(),
+                              request.state.empty() ? default_state_directory() : request.state, StateLife::lasting,
+                              log, [] { ::kill(::getpid(), SIGTERM); });  // for the wait below
   if (!daemon) return complain(daemon.error());
   log.info("mayfly is up on {}", (*daemon)->listening());
   int signal = 0;

@@ -31,5 +31,6 @@ int command_help(Call& call);
 std::vector<Command> image_commands();
 std::vector<Command> config_change_commands();
 std::vector<Command> rollout_commands();
+int command_drain(Call& call);
 
 }  // namespace mayfly

@@ -134,6 +134,16 @@ std::vector<Command> queries() {
                  .run = command_cancel,
                  .completes = Completes::job});
   out.push_back(
+      {.name = "drain",
+       .summary = "End the daemon once its running jobs have finished",
+       .description =
+           "Nothing new is started from now on; queued jobs, and those that are still submitted, wait for the "
+           "daemon's next start. Waits until the daemon is gone; Ctrl-C ends the waiting, not the draining. "
+           "To stop at once, and have the next start adopt the jobs that run, end the daemon with SIGTERM.",
+       .options = {{"no-wait", 0, {}, "Do not wait for the end"}, json_option},
+       .examples = {"mayfly drain", "mayfly drain && apt-get install mayfly && systemctl start mayfly"},
+       .run = command_drain});
+  out.push_back(
       {.name = "audit show",
        .summary = "Print the ledger: everything that was decided, done and seen",
        .options = {{"subject", 0, "SUBJECT", "Only entries on this: job/17, builder/general-4, pool/general, daemon"},

@@ -178,6 +178,9 @@ void Control::rollback_image(std::string name, std::optional<SemVer> to, std::st
 void Control::explain_pool(PoolName name, Done<PoolExplanation> done) {
   loop_->post([c = &loop_->core(), name = std::move(name), done = std::move(done)] { done(c->explain_pool(name)); });
 }
+void Control::drain(std::string who, Done<Status> done) {
+  loop_->post([c = &loop_->core(), who = std::move(who), done = std::move(done)] { c->drain(who, done); });
+}
 void Control::plan_config(Config config, Done<plan::ConfigChange> done) {
   loop_->post(
       [c = &loop_->core(), config = std::move(config), done = std::move(done)] { done(c->plan_config(config)); });

@@ -120,6 +120,8 @@ struct ControlParts {
   std::function<void(const plan::Plan&)> on_plan = {};
   // Called with the name of every step boundary ("control.before-commit", …). The crash tests kill the daemon here.
   std::function<void(std::string_view step)> on_step = [](std::string_view) {};
+  // Called on the control thread, once, when after drain() no builder is left. May be empty.
+  std::function<void()> on_drained = {};
   // Called on the control thread with a configuration that is in force from now on. May be empty.
   std::function<void(const Config&)> on_config = {};
   Publisher* publisher = nullptr;  // null: versions are not brought to registries
@@ -170,6 +172,9 @@ class Control {
   void status(Done<Status> done);
   void explain(JobId id, Done<Explanation> done);
   void explain_pool(PoolName name, Done<PoolExplanation> done);
+  // Starts nothing new from now on, lets running jobs finish, and says so by on_drained; queued jobs stay queued.
+  // Answers at once, with what still runs. Asked again it only answers.
+  void drain(std::string who, Done<Status> done);
   // What `config` would change if it were in force.
   void plan_config(Config config, Done<plan::ConfigChange> done);
   // Puts it into force, but for what only a restart can change. conflict: it is not the change that was shown any more,

@@ -51,6 +51,10 @@ void Core::step() {
     apply(std::move(plan));
   }
   flush();
+  if (draining_ && builders_.empty() && batch_.empty()) {
+    draining_ = false;
+    if (parts_.on_drained) parts_.on_drained();
+  }
 }
 
 const plan::Seen& Core::see() {
@@ -229,6 +233,16 @@ void Core::flush() {
       parts_.on_step(e.name + ".after");
     }
   create_next_files();
+}
+
+void Core::drain(const std::string& who, Done<Status> done) {
+  if (!shutting_down_) {
+    record("daemon.draining", "daemon", boost::json::serialize(boost::json::object{{"by", who}}));
+    parts_.log.info("draining, as {} asked: running jobs finish, nothing new is started", who);
+    begin_stop(false);
+    draining_ = true;
+  }
+  effect("drain.reply", [this, done] { done(status()); });
 }
 
 void Core::begin_stop(bool kill) {

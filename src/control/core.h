@@ -62,6 +62,8 @@ class Core {
   // No new builders or assignments; idle builders are stopped, and with `kill` the busy ones too. Step on until
   // quiet().
   void begin_stop(bool kill);
+  // As begin_stop(false), and parts.on_drained once the busy builders are gone too.
+  void drain(const std::string& who, Done<Status> done);
   bool quiet() const;
 
  private:
@@ -310,6 +312,7 @@ class Core {
   int generations_ = 0;  // of images, of all pools
   bool shutting_down_ = false;
   bool killing_ = false;
+  bool draining_ = false;  // and nobody was told yet that it is done
   Time next_sweep_{};
 
   plan::Plan told_;                           // of the last plan: what queued jobs wait for

@@ -170,5 +170,30 @@ TEST(CoreConfig, AJobWhosePoolLostItsSecretEndsWithThatReason) {
   EXPECT_EQ(w.job(id).result.cause, JobCause::secret_unavailable);
 }
 
+TEST(CoreDrain, RunningJobsFinishAndNothingNewStarts) {
+  ConfigWorld w;
+  w.pool().warm = 1;
+  int told = 0;
+  w.on_drained = [&] { ++told; };
+  w.start();
+  auto runs = w.submit();
+  w.run(seconds(5));
+  std::optional<Status> answer;
+  w.core().drain("ann", [&](Result<Status> s) { answer = *s; });
+  w.core().step();
+  ASSERT_TRUE(answer);
+  EXPECT_THAT(answer->notice, HasSubstr("draining"));
+  auto late = w.submit();
+  w.run(seconds(5));
+  EXPECT_EQ(w.builders(), 1u);
+  EXPECT_EQ(told, 0);
+  EXPECT_EQ(w.job(late).waiting.code, ReasonCode::shutting_down);
+  w.run(std::chrono::minutes(20));
+  EXPECT_EQ(w.job(runs).state, JobState::succeeded);
+  EXPECT_EQ(w.job(late).state, JobState::queued);
+  EXPECT_EQ(w.builders(), 0u);
+  EXPECT_EQ(told, 1);
+}
+
 }  // namespace
 }  // namespace mayfly

@@ -13,6 +13,9 @@ Status Core::status() {
   Status s;
   s.started_at = started_at_;
   s.notice = store_problem_.empty() ? "" : "the store cannot be written to: " + store_problem_;
+  if (s.notice.empty() && shutting_down_)
+    s.notice = draining_ ? "the daemon is draining: running jobs finish, nothing new is started, and then it ends"
+                         : "the daemon is stopping: nothing new is started";
   for (const auto& [name, p] : platforms_)
     if (const auto& view = roster_.platform_view(name); s.notice.empty() && !view.problem.empty())
       s.notice = fmt::format("platform '{}' takes no builders: {}", name, view.problem);

@@ -116,6 +116,7 @@ class World {
         }};
     parts.publisher = publisher;
     parts.cis = cis;
+    parts.on_drained = on_drained;
     core_ = std::make_unique<Core>(std::move(parts), *agents_, *executor_);
     ASSERT_TRUE(core_->recover());
   }
@@ -160,6 +161,7 @@ class World {
   Core& core() { return *core_; }
 
   std::optional<Error> refusal;
+  std::function<void()> on_drained;
 
  private:
   std::deque<std::function<void()>> mailbox_;

@@ -206,5 +206,22 @@ def what_only_a_restart_changes_is_named():
         d.config.write_text(config(p={"max": 3}))
 
 
+@case
+def draining_lets_running_jobs_finish_and_keeps_queued_ones():
+    with daemon(config=config(p={"max": 1, "warm": 0})) as d:
+        run = d.submit("echo up; while [ ! -e done ]; do sleep 0.05; i=$((i+1)); [ $i -gt 60 ] && touch done; done; echo out")
+        queued = d.submit("echo later")
+        d.running(run, b"up")
+        done = d.cli("drain")
+        equal(done.returncode, 0, done.stderr)
+        check(b"has ended" in done.stdout, done.stdout)
+        equal(d.process.wait(30), 0)
+        equal(d.output_on_disk(run), b"up\nout\n")
+        d.start()
+        equal(d.job(run)["state"], "succeeded")
+        equal(d.ended(queued)["state"], "succeeded")
+        d.no_builders()
+
+
 if __name__ == "__main__":
     main()

@@ -287,6 +287,10 @@ class Daemon:
         finally:
             c.close()
 
+    def output_on_disk(self, id):
+        """Also without a daemon."""
+        return (self.state / "jobs" / str(id) / "log").read_bytes()
+
     def running(self, id, said=b""):
         """Waits until the job runs and has said this."""
         wait_for(lambda: f"job {id} to say {said!r}: {self.job(id)}; {self.said()}",
