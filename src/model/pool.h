@@ -109,14 +109,6 @@ struct PlatformSpec {
   bool operator==(const PlatformSpec&) const = default;
 };
 
-// How versions are released and published, whatever the image.
-struct ReleaseSpec {
-  std::string key;                              // PEM file of the private key that signs; empty: nothing is signed
-  int keep = 10;                                // versions of each image, the highest, that are never swept
-  Duration patience = std::chrono::minutes(2);  // with a registry that does not answer
-  bool operator==(const ReleaseSpec&) const = default;
-};
-
 struct ServerSpec {
   std::string listen;                    // "HOST:PORT" for TCP with TLS; empty: unix socket only
   std::string tls_certificate, tls_key;  // PEM files
