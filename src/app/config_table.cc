@@ -110,7 +110,7 @@ bool is_source(std::string_view text) {
   }) && std::count(text.begin(), text.end(), '/') <= 1 && text.front() != '/' && text.back() != '/';
 }
 
-bool is_label(std::string_view text) {
+bool is_runner_label(std::string_view text) {
   return !text.empty() && text.size() <= 256 &&
          std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == ','; });
 }
@@ -146,7 +146,7 @@ constexpr ConfigShape tool_shape{is_tool, "^[0-9A-Za-z][0-9A-Za-z.+_-]{0,99}$", 
 constexpr ConfigShape percent_shape{is_percent, "^[0-9]{1,3}(\\.[0-9]{1,4})?%$", "a percentage from 0% to 100%"};
 constexpr ConfigShape source_shape{is_source, "^([A-Za-z0-9_-]{1,100}/)?[A-Za-z0-9._-]{1,100}$",
                                       "NAME or OWNER/NAME"};
-constexpr ConfigShape label_shape{is_label, "^[^,\\x00-\\x1f]{1,256}$", "1 to 256 characters without commas"};
+constexpr ConfigShape runner_label_shape{is_runner_label, "^[^,\\x00-\\x1f]{1,256}$", "1 to 256 characters without commas"};
 constexpr ConfigShape capability_shape{is_capability, "^[A-Za-z0-9_.-]{1,100}$", "letters, digits, '_', '.' and '-'"};
 constexpr ConfigShape version_shape{is_version, "^[0-9]+(\\.[0-9]+){0,3}$", "numbers with dots between"};
 constexpr ConfigShape image_shape{is_image, "^\\S{1,1000}$", "a reference without spaces"};
@@ -397,7 +397,7 @@ constexpr ConfigKey keys[] = {
     {.in = S::github, .name = "webhook_secret", .kind = K::text, .shape = &secret_shape, .names_secret = true, .example = "github-webhook",
      .doc = "The name under `secrets:` of the webhook's secret. Without it Mayfly looks every few seconds and takes no webhooks.",
      .store = [](T t, V v) { t.pool->ci_settings["webhook_secret"] = v.text; }},
-    {.in = S::github, .name = "labels", .kind = K::names, .required = true, .shape = &label_shape, .example = "[mayfly]",
+    {.in = S::github, .name = "labels", .kind = K::names, .required = true, .shape = &runner_label_shape, .example = "[mayfly]",
      .doc = "What jobs ask for by `runs-on`. `self-hosted`, `Linux` and the architecture come by themselves.",
      .store = [](T t, V v) { t.pool->ci_settings["labels"] = join(v.names, ","); }},
     {.in = S::github, .name = "runner_group", .kind = K::text, .example = "Builders",
