@@ -128,7 +128,7 @@ class Core {
   void sum_up_waits(std::map<PoolName, PoolStatus*>& pools);
   void flush();
   void effect(std::string name, std::function<void()> run) { effects_.push_back({std::move(name), std::move(run)}); }
-  // Before all that are not urgent: a waiting job is not to wait for the answers to clients.
+  // In their order, before all that are not urgent: a waiting job is not to wait for the answers to clients.
   void urgent_effect(std::string name, std::function<void()> run) {
     effects_.push_back({std::move(name), std::move(run), true});
   }

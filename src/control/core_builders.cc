@@ -328,7 +328,7 @@ void Core::lose_job_of(Builder& b, const std::string& why) {
   ++j.attempt;
   put_back(j, "job.repeated", why);
   if (!parts_.paths.root.empty())
-    effect("repeat.files", [path = parts_.paths.job(j.id)] {
+    urgent_effect("repeat.files", [path = parts_.paths.job(j.id)] {
       std::error_code ec;
       for (auto name : {"log", "log.index", "result"})
         std::filesystem::rename(path + "/" + name, path + "/first-attempt." + name, ec);
