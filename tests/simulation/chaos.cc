@@ -158,7 +158,8 @@ void Chaos::jump() {
 
 void Chaos::remove_image() {
   Place& p = some_place();
-  auto image = "image-" + std::to_string(land_.rng.between(0, 2));
+  auto image = land_.rng.percent(50) ? "image-" + std::to_string(land_.rng.between(0, 2))
+                                     : version_reference(land_.rng.between(0, version_references - 1));
   land_.note("{} is removed from {}", image, p.platform.name());
   p.platform.remove_image(image);
   land_.agenda.at(land_.now() + land_.rng.spread(seconds(1), minutes(2)),

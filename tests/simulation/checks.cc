@@ -152,6 +152,10 @@ bool Checks::rests() const {
       ++living;
     }
     if (living != pool.warm) return false;
+    auto stands = store_.pools_seen.find(name);
+    if (stands != store_.pools_seen.end() && stands->second.rollout && !is_over(stands->second.rollout->state) &&
+        versioned_image(pool, land_.config.images))
+      return false;
   }
   return true;
 }

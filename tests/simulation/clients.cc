@@ -50,6 +50,52 @@ void Clients::draw_requests(Duration within) {
   }
 }
 
+void Clients::draw_releases(Duration within) {
+  Rng& rng = land_.rng;
+  int releases = rng.between(0, 5), orders = rng.one_in(3) ? rng.between(1, 5) : 0;
+  for (int i = 0; i < releases; ++i) land_.agenda.at(land_.now() + rng.upto(within), [this] { release_one(); });
+  for (int i = 0; i < orders; ++i) land_.agenda.at(land_.now() + rng.upto(within), [this] { order_one(); });
+}
+
+void Clients::release_one() {
+  ReleaseRequest r;
+  r.image = "versioned";
+  r.reference = version_reference(land_.rng.between(0, version_references - 1));
+  r.level = land_.rng.one_in(6) ? VersionLevel::major : VersionLevel::patch;
+  send_([this, r](Core& core) {
+    land_.note("release {}", r.reference);
+    core.release(r, "ann", [this](Result<ImageVersion> v) {
+      if (v && !land_.versions.contains("versioned@" + v->number.text()))
+        broken(i8, fmt::format("version {} is promised before it is written", v->number.text()));
+    });
+  });
+}
+
+void Clients::order_one() {
+  if (land_.rng.one_in(4)) {
+    send_([this](Core& core) {
+      land_.note("the last version is withdrawn");
+      core.withdraw_after("versioned", {}, "bob", [](auto) {});
+    });
+    return;
+  }
+  auto order = static_cast<RolloutOrder>(land_.rng.between(0, 3));
+  std::vector<PoolName> pools;
+  for (const auto& [name, p] : land_.config.pools) pools.push_back(name);
+  auto pool = land_.rng.pick(pools);
+  send_([this, order, pool](Core& core) {
+    land_.note("order {} for the rollout of {}", static_cast<int>(order), pool);
+    core.change_rollout(pool, order, "bob", [](auto) {});
+  });
+}
+
+void Clients::let_rollouts_go_on() {
+  send_([](Core& core) {
+    for (const auto& p : core.rollouts())
+      if (p.rollout && p.rollout->paused) core.change_rollout(p.pool, RolloutOrder::resume, "bob", [](auto) {});
+  });
+}
+
 void Clients::submit(std::size_t n) {
   bool sent = send_([this, n](Core& core) {
     land_.note("submit #{} to {}", n, requests_[n].spec.pool);

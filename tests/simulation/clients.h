@@ -19,6 +19,8 @@ class Clients {
       : land_(land), store_(store), send_(std::move(send)) {}
 
   void draw_requests(Duration within);  // a load, spread over the time given
+  void draw_releases(Duration within);  // new versions, and what people do about rollouts
+  void let_rollouts_go_on();
 
   void check_accepted() const;  // nothing that was promised is missing
   bool all_over() const;        // every job ever written has ended
@@ -36,6 +38,8 @@ class Clients {
   void answered(std::size_t request, const Result<Job>& reply);
   void retry(std::size_t request);
   void cancel_one();
+  void release_one();
+  void order_one();
   void ask_around();
   JobSpec draw_spec();
 

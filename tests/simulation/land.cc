@@ -27,6 +27,19 @@ void draw_place_faults(Rng& rng, Faults& f) {
     *which = rate(rng, 20);
 }
 
+bool breaks_jobs(const std::string& digest) {
+  static const std::set<std::string> bad = [] {
+    FakeClock clock;
+    FakeWorld world(clock);
+    FakePlatform any(world);
+    std::set<std::string> out;
+    for (int n = 3; n < version_references; n += 3)
+      out.insert(any.prepare(version_reference(n), after(seconds(1)))->digest);
+    return out;
+  }();
+  return bad.contains(digest);
+}
+
 PoolSpec draw_pool(Rng& rng, const std::string& platform, int number) {
   PoolSpec p;
   p.name = platform + std::to_string(number);
@@ -38,6 +51,12 @@ PoolSpec draw_pool(Rng& rng, const std::string& platform, int number) {
   p.limits.grace = rng.spread(milliseconds(100), seconds(10));
   p.network = rng.percent(50) ? Network::none : Network::egress;
   p.secrets = {"known", "unknown"};
+  if (rng.percent(40)) {
+    p.image = rng.percent(50) ? "versioned" : "versioned@^1";
+    p.rollout.canary = rng.percent(50) ? 0.3 : 0;
+    p.rollout.min_jobs = rng.between(1, 8);
+    p.rollout.soak = rng.spread(seconds(1), minutes(1));
+  }
   return p;
 }
 
@@ -45,7 +64,7 @@ FakeBehaviour draw_behaviour(Land& land, Place& place, const BuilderRequest& req
   Rng& rng = land.rng;
   const Faults& f = place.faults;
   FakeBehaviour b;
-  if (rng.percent(f.launch_fails))
+  if (rng.percent(f.launch_fails) || (!land.healed && request.image.reference == version_reference(5)))
     b.launch = FakeBehaviour::Launch::fails;
   else if (rng.percent(f.launch_leaves))
     b.launch = FakeBehaviour::Launch::leaves;
@@ -64,7 +83,7 @@ FakeBehaviour draw_behaviour(Land& land, Place& place, const BuilderRequest& req
   return b;
 }
 
-FakeOutcome draw_outcome(Land& land) {
+FakeOutcome draw_outcome(Land& land, const BuilderId& builder) {
   static const std::vector<JobResult> results = {{JobCause::exited, 0, 0, {}},
                                                  {JobCause::exited, 0, 0, {}},
                                                  {JobCause::exited, 3, 0, {}},
@@ -77,6 +96,7 @@ FakeOutcome draw_outcome(Land& land) {
   o.result = land.rng.pick(results);
   o.takes = land.rng.spread(milliseconds(1), minutes(6));
   o.output = "output";
+  if (breaks_jobs(land.launched[builder].digest)) o.result = {JobCause::exited, 1, 0, {}};
   return o;
 }
 
@@ -89,8 +109,9 @@ void add_place(Land& land, const std::string& name) {
   if (land.faults.lists_late) p->list_lag = rng.spread(milliseconds(100), seconds(10));
   p->fake.behaviour = [&land, p](const BuilderRequest& r) { return draw_behaviour(land, *p, r); };
   p->fake.outcome = [&land](const agent::Assign& a) {
-    land.ran_on[a.job].insert(a.env.at("MAYFLY_BUILDER"));
-    return draw_outcome(land);
+    const auto& builder = a.env.at("MAYFLY_BUILDER");
+    land.ran_on[a.job].insert(builder);
+    return draw_outcome(land, builder);
   };
   p->fake.on_finish = [&land](const BuilderId& id, const agent::Finished& f) {
     land.note("builder {} ends job {}: {} {}", id, f.job, to_string(f.result.cause), f.result.exit_code);
@@ -101,8 +122,11 @@ void add_place(Land& land, const std::string& name) {
 
 }  // namespace
 
+std::string version_reference(int n) { return "version-" + std::to_string(n); }
+
 void draw(Land& land) {
   Rng& rng = land.rng;
+  land.config.images["versioned"] = {"versioned", {}, {}};
   land.isolation = rng.one_in(5);
   if (!land.isolation) draw_faults(land);
   for (std::string name : {"a", "b"}) {
@@ -131,6 +155,7 @@ void draw(Land& land) {
 
 void heal(Land& land) {
   land.faults = {};
+  land.healed = true;
   for (auto& [name, p] : land.places) {
     p->faults = {};
     p->down = p->silent = false;
@@ -141,6 +166,7 @@ void heal(Land& land) {
     p->platform.fail_list({});
     p->platform.fail_stop({});
     for (int i = 0; i < 3; ++i) p->platform.restore_image("image-" + std::to_string(i));
+    for (int i = 0; i < version_references; ++i) p->platform.restore_image(version_reference(i));
   }
 }
 

@@ -79,9 +79,11 @@ struct Land {
   std::map<JobId, std::set<BuilderId>> ran_on;                      // builders that took the job
   std::set<BuilderId> harmed;                                       // builders to which something was done
   std::map<std::string, std::set<std::string>> digests;             // what a reference resolved to
-  std::map<BuilderId, Time> stopped;                                // when stop() last removed it, or would have
-  Duration jumped_back{};        // by the daemon's clock, in all: deadlines drawn before come that much later
-  std::uint64_t generation = 0;  // of the daemon; 0: none runs
+  std::map<std::string, ImageVersion> versions;                     // by "versioned@1.0.0", as written first
+  bool healed = false;
+  std::map<BuilderId, Time> stopped;  // when stop() last removed it, or would have
+  Duration jumped_back{};             // by the daemon's clock, in all: deadlines drawn before come that much later
+  std::uint64_t generation = 0;       // of the daemon; 0: none runs
   std::uint64_t last_generation = 0;
 
   Time now() const { return clock.now(); }
@@ -96,6 +98,10 @@ struct Land {
     for (auto& [name, place] : places) place->excused += d;
   }
 };
+
+// What versions are released from: these exist everywhere. Every third breaks its jobs, and one its builders.
+inline constexpr int version_references = 10;
+std::string version_reference(int n);
 
 // Draws the world's shape: platforms, pools, and what will go wrong.
 void draw(Land& land);

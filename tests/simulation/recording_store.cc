@@ -10,6 +10,7 @@ constexpr auto i2 = "2: a job ends exactly once, in a named state, and truly";
 constexpr auto i7 = "7: a builder runs its pool's image, by digest";
 constexpr auto i8 = "8: no job and no record is lost";
 constexpr auto i9 = "9: the ledger verifies and its story is lawful";
+constexpr auto irollout = "a rollout goes forward, by the book, and ends";
 constexpr auto imax = "never more builders than the pool's max";
 
 bool says(const Batch& batch, std::string_view kind, const std::string& subject) {
@@ -55,6 +56,8 @@ Result<StoreSnapshot> RecordingStore::load() {
 void RecordingStore::watch(const Batch& batch) {
   std::set<BuilderId> watched;
   for (const auto& entry : batch.ledger) watch_entry(entry);
+  for (const auto& version : batch.versions) watch_version(version);
+  for (const auto& pool : batch.pools) watch_pool(pool, batch);
   for (const auto& job : batch.jobs) watch_job(job, batch);
   // Those that were there first: a batch is written at once, and one that goes makes room for one that comes.
   for (bool known : {true, false})
@@ -70,6 +73,40 @@ void RecordingStore::watch(const Batch& batch) {
     forgotten.insert(id);
     keys.erase(found->second.idempotency_key);
   }
+}
+
+void RecordingStore::watch_version(const ImageVersion& next) {
+  auto [at, fresh] = land_.versions.emplace(fmt::format("{}@{}", next.image, next.number.text()), next);
+  if (!fresh && at->second.digest != next.digest)
+    broken(i7, fmt::format("{} was {} and becomes {}", at->first, at->second.digest, next.digest));
+}
+
+void RecordingStore::watch_pool(const PoolVersions& next, const Batch& batch) {
+  auto subject = "pool/" + next.pool;
+  const auto last = pools_seen.contains(next.pool) ? pools_seen[next.pool] : PoolVersions();
+  const bool promoted =
+      next.rollout && next.rollout->state == RolloutState::promoted && next.current == std::optional(next.rollout->to);
+  if (next.current != last.current && !promoted && !says(batch, "pool.version", subject))
+    broken(irollout, fmt::format("{} stands on another version without a rollout", next.pool));
+  if (next.rollout && last.rollout && next.rollout->to == last.rollout->to &&
+      next.rollout->started_at == last.rollout->started_at && next.rollout->state < last.rollout->state)
+    broken(irollout, fmt::format("the rollout of {} goes from {} to {}", next.pool, to_string(last.rollout->state),
+                                 to_string(next.rollout->state)));
+  if (next.rollout && !is_over(next.rollout->state) && next.rollout->from != next.current.value_or(SemVer()))
+    broken(irollout, fmt::format("the rollout of {} does not begin where the pool stands", next.pool));
+  pools_seen[next.pool] = next;
+}
+
+// Idle builders of the old version go only once the new one has shown that it comes up.
+void RecordingStore::watch_drain(const Builder& last, const Builder& next) {
+  if (last.state != BuilderState::ready || next.state != BuilderState::stopping) return;
+  if (next.image_version.empty() || !next.cause.ends_with("has taken over")) return;
+  auto pool = land_.config.pools.find(next.pool);
+  const auto& stands = pools_seen[next.pool];
+  if (pool == land_.config.pools.end() || pool->second.warm == 0 || !stands.rollout) return;
+  if (stands.rollout->new_tally.ready == 0)
+    broken(irollout,
+           fmt::format("{} is drained, and no builder of {} has been ready yet", next.id, stands.rollout->to.text()));
 }
 
 void RecordingStore::watch_job(const Job& next, const Batch& batch) {
@@ -146,7 +183,10 @@ void RecordingStore::watch_builder(const Builder& next, const Batch& batch) {
                                [&](const auto& b) { return b.second.pool == next.pool && !is_final(b.second.state); });
     if (exist >= pool->second.max)
       broken(imax, fmt::format("{} is started beside {} others, and max is {}", next.id, exist, pool->second.max));
-    if (next.image != pool->second.image || !land_.digests[next.image].contains(next.image_digest))
+    auto version = land_.versions.find(next.image_version);
+    bool released = version != land_.versions.end() && version->second.digest == next.image_digest;
+    bool resolved = next.image_version.empty() && land_.digests[next.image].contains(next.image_digest);
+    if (next.image != pool->second.image || !(released || resolved))
       broken(i7, fmt::format("{} is started from {} {}", next.id, next.image, next.image_digest));
   } else {
     const Builder& last = found->second;
@@ -156,6 +196,7 @@ void RecordingStore::watch_builder(const Builder& next, const Batch& batch) {
       broken(i1, next.id + " was stopping and is used again");
     if (last.job != 0 && last.job != next.job)
       broken(i1, fmt::format("{} had job {} and gets {}", next.id, last.job, next.job));
+    watch_drain(last, next);
     if (last.image_digest != next.image_digest) broken(i7, next.id + " changed its digest");
   }
   land_.note("commit builder {} {} job {} {}", next.id, to_string(next.state), next.job, next.cause);

@@ -46,6 +46,7 @@ class RecordingStore final : public Store {
   std::map<BuilderId, Time> gone_at;  // by the world's clock
   std::map<std::string, JobId> keys;  // idempotency keys ever written
   std::map<JobId, int> assignments;
+  std::map<PoolName, PoolVersions> pools_seen;
   std::uint64_t entries = 0;  // in the ledger
   // What is in the store is what was written. Slow: at the end and after restarts.
   void check_all();
@@ -58,6 +59,9 @@ class RecordingStore final : public Store {
     int assigned = 0, started = 0;
   };
   void watch(const Batch& batch);
+  void watch_version(const ImageVersion& next);
+  void watch_drain(const Builder& last, const Builder& next);
+  void watch_pool(const PoolVersions& next, const Batch& batch);
   void watch_job(const Job& next, const Batch& batch);
   void watch_builder(const Builder& next, const Batch& batch);
   void watch_entry(const LedgerDraft& entry);

@@ -59,7 +59,12 @@ void SimExecutor::launch(const std::string& platform, BuilderRequest request, st
   begin(request.id);
   if (land_.mutation == Mutation::launch_wrong_image && land_.rng.one_in(10)) request.image.digest = "sha256:0";
   const PoolSpec& pool = land_.config.pools.at(request.pool);
-  if (request.image.reference != pool.image || !land_.digests[pool.image].contains(request.image.digest))
+  bool released = std::any_of(land_.versions.begin(), land_.versions.end(), [&](const auto& v) {
+    return v.second.reference == request.image.reference && v.second.digest == request.image.digest;
+  });
+  bool versioned = versioned_image(pool, land_.config.images) != nullptr;
+  if (versioned ? !released
+                : request.image.reference != pool.image || !land_.digests[pool.image].contains(request.image.digest))
     broken(i7, fmt::format("{} is launched from {} {}", request.id, request.image.reference, request.image.digest));
   if (pool.platform != platform || pool.network != request.network || pool.limits != request.limits)
     broken(i7, request.id + " is not launched as its pool says");

@@ -102,10 +102,23 @@ class Simulation {
     return std::move(*store);
   }
 
+  // Pools that follow versions have one to begin with.
+  void release_first() {
+    ImageVersion first;
+    first.image = "versioned";
+    first.number = {1, 0, 0};
+    first.reference = version_reference(0);
+    first.digest = FakePlatform(land_.places.at("a")->fake).prepare(first.reference, after(seconds(1)))->digest;
+    if (auto written = store_.commit({.versions = {first}}); !written)
+      broken("the first version", written.error().text());
+  }
+
   void live() {
+    release_first();
     daemon_.start();
     Duration length = land_.rng.spread(minutes(1), minutes(15));
     clients_.draw_requests(length);
+    clients_.draw_releases(length);
     chaos_.schedule(length);
     run_until(length, [] { return false; });
     if (land_.isolation) {
@@ -114,6 +127,7 @@ class Simulation {
     }
     land_.note("the world heals");
     chaos_.end();
+    clients_.let_rollouts_go_on();
     Duration patience = hours(12) + chaos_.jumped_back();
     run_until(patience, [this] { return clients_.all_over(); });
     run_until(minutes(3), [] { return false; });  // what was still on its way arrives
