@@ -147,7 +147,8 @@ void Chaos::fill_store() {
 
 void Chaos::jump() {
   Duration by = land_.rng.spread(milliseconds(100), minutes(10));
-  if (land_.rng.percent(50)) {
+  // Not to before 1970: no computer's clock says that, and a time of 0 means "never" in the store.
+  if (land_.rng.percent(50) && land_.daemon_clock.now() - by > Time(minutes(1))) {
     by = -by;
     land_.jumped_back -= by;
     land_.excuse(-by);  // whatever the daemon waits for by its clock comes that much later

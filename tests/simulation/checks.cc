@@ -112,7 +112,8 @@ void Checks::reason(const Job& job, const std::map<PoolName, int>& exist, const 
     return of.contains(job.spec.pool) ? of.at(job.spec.pool) : 0;
   };
   if (r.code == ReasonCode::none || r.code == ReasonCode::submitted || r.text.empty()) wrong("that is no reason");
-  if (r.since == Time{} || r.since > latest_) wrong("since when?");
+  if (r.since == Time{} || r.since > latest_)
+    wrong(fmt::format("since when? {} us, and it was never later than {} us", to_micros(r.since), to_micros(latest_)));
   auto& told = told_[job.id];
   bool same = told.generation == land_.generation && told.assignments == store_.assignments[job.id] &&
               told.reason.code == r.code;
