@@ -162,6 +162,7 @@ class Core {
 
   // core_pools.cc: pools that the configuration does not name
   Config configured() const;
+  std::string layers_for(const PoolName& pool) const;
   void forget_pools();
 
   // core_jobs.cc: the life of a job

@@ -22,6 +22,13 @@ Config Core::configured() const {
   return out;
 }
 
+// The layers of released images, for pools that build some; empty: for any other.
+std::string Core::layers_for(const PoolName& pool) const {
+  for (const auto& [name, image] : parts_.config.images)
+    if (parts_.works && image.builder == pool) return parts_.works->layers();
+  return "";
+}
+
 // Once nothing needs them any more.
 void Core::forget_pools() {
   for (auto it = dropped_pools_.begin(); it != dropped_pools_.end();) {

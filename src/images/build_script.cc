@@ -1,5 +1,7 @@
 #include "images/build_script.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -17,7 +19,11 @@ std::string build_command(const BuildOrder& order, const std::string& storage) {
                                 "--timestamp", std::to_string(to_micros(order.recipe.at) / 1'000'000),
                                 "--iidfile",   storage + "/image-id",
                                 "--file",      order.recipe.dockerfile};
-  if (order.fresh) argv.insert(argv.end(), {"--no-cache", "--pull"});
+  if (order.fresh) argv.emplace_back("--no-cache");
+  // No registry has those of this host's own storage, which are put on offer as they are now.
+  bool own = std::any_of(order.recipe.bases.begin(), order.recipe.bases.end(),
+                         [](const std::string& base) { return base.starts_with("localhost/"); });
+  if (order.fresh && !own) argv.emplace_back("--pull-always");
   for (const auto& [key, value] : order.image.args) argv.insert(argv.end(), {"--build-arg", key + "=" + value});
   for (const auto& name : order.image.secrets)
     argv.insert(argv.end(), {"--secret", fmt::format("id={},env={}", name, secret_variable(name))});

@@ -19,7 +19,6 @@ std::string build_script(const BuildOrder& order, const BuildScript& places);
 // the builder's own, in which mounting is allowed. Needs no capability but SETUID, SETGID, SETFCAP and SYS_CHROOT.
 std::string builder_script(const BuildOrder& order);
 
-inline constexpr const char* layers_in_builder = "/var/lib/mayfly/layers";
 inline constexpr const char* builder_output = "/workspace/.mayfly-output";
 
 }  // namespace mayfly

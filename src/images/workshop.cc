@@ -32,6 +32,14 @@ std::string tail_of(const std::string& path) {
 
 }  // namespace
 
+Workshop::Workshop(const std::string& directory) : git_(directory + "/git"), layers_(directory + "/layers") {}
+
+// Builders bind it as soon as they start, whether it has anything in it yet or not.
+std::string Workshop::layers() const {
+  auto root = layers_.root();
+  return os::make_directories(root) ? root : "";
+}
+
 Result<RecipeAt> Workshop::resolve(const ImageSpec& image, const std::string& ref, Deadline deadline) {
   return git_.resolve(image, ref, deadline);
 }

@@ -8,7 +8,7 @@ namespace mayfly {
 
 class Workshop final : public ImageWorks {
  public:
-  explicit Workshop(const std::string& directory) : git_(directory + "/git"), layers_(directory + "/layers") {}
+  explicit Workshop(const std::string& directory);
 
   Result<RecipeAt> resolve(const ImageSpec& image, const std::string& ref, Deadline deadline) override;
   Result<std::vector<RefAt>> refs(const ImageSpec& image, Deadline deadline) override;
@@ -20,7 +20,7 @@ class Workshop final : public ImageWorks {
   Error failure(const BuildOrder& order, const std::string& log) override;
   Result<Examination> examine(const BuildOrder& order, std::int64_t bytes_before, Deadline deadline) override;
   Result<void> offer(const BuildOrder& order, const BuiltImage& image, Deadline deadline) override;
-  std::string layers() const override { return layers_.root(); }
+  std::string layers() const override;
 
  private:
   Result<void> make_bases_ready(const BuildOrder& order, Deadline deadline);

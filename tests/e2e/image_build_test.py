@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
 """Images from recipes in a real git repository: built, looked at, tried by a real job, approved, released."""
 import contextlib
-import json
 import os
-import shutil
 import subprocess
-import threading
-import time
 
-from harness import Daemon, Scratch, Skip, busybox_image, case, check, daemon, equal, main, needs_containers, wait_for
+from harness import Daemon, Scratch, busybox_image, case, check, equal, main, needs_containers, wait_for
+from recipes import Repository, build, stored
 
 OVER = {"released", "passed", "unchanged", "failed", "cancelled", "superseded"}
 CONFIG = """\
@@ -33,35 +30,6 @@ ENV WORD=yes
 """
 
 
-class Repository:
-    """A git repository with one recipe, as somebody's checkout."""
-
-    def __init__(self, folder):
-        if not shutil.which("git"):
-            raise Skip("git is not installed")
-        self.folder = folder / "repo"
-        self.folder.mkdir()
-        self.git("init", "--quiet", "--initial-branch=main")
-        self.unique = folder.name
-
-    def git(self, *argv, who="ann"):
-        done = subprocess.run(["git", "-C", self.folder, "-c", f"user.name={who}", "-c", f"user.email={who}@team.example",
-                               "-c", "commit.gpgsign=false", *argv], capture_output=True, text=True)
-        equal(done.returncode, 0, argv, done.stderr)
-        return done.stdout.strip()
-
-    def write(self, recipe="tool", **files):
-        place = self.folder / "images" / recipe
-        place.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (place / name).write_text(text)
-
-    def commit(self, message="a change", who="ann"):
-        self.git("add", "-A")
-        self.git("commit", "--quiet", "--allow-empty", "-m", message, who=who)
-        return self.git("rev-parse", "HEAD")
-
-
 @contextlib.contextmanager
 def world(word="one", approvals=0, attempts='["test $(cat /copied) = one"]', more="", pool="localhost/mayfly/test-busybox:1", config=None, **files):
     """A repository with a recipe, and a daemon that builds it; afterwards none of its images is left in the storage."""
@@ -80,18 +48,6 @@ def world(word="one", approvals=0, attempts='["test $(cat /copied) = one"]', mor
         finally:
             if new := stored() - before:
                 subprocess.run(["buildah", "rmi", "--force", *new], capture_output=True)
-
-
-def stored():
-    listed = subprocess.run(["buildah", "images", "--json"], capture_output=True, text=True, check=True).stdout
-    return {n for image in json.loads(listed or "[]") for n in image.get("names") or [] if ":build-" in n}
-
-
-def build(d, *argv, image="tool"):
-    """`mayfly image build`: the build as it ended or waits, and what was said."""
-    done = d.cli("image", "build", image, "--json", *argv)
-    check(done.stdout, done.stderr.decode(errors="replace"), d.said())
-    return json.loads(done.stdout), done.stderr.decode(errors="replace"), done.returncode
 
 
 def settled(d, number, *states):
@@ -193,7 +149,7 @@ def a_step_that_fails_names_its_line():
 
 # Recipes that build and still must fail.
 BROKEN = {
-    "a tool that is missing": ({"Dockerfile": DOCKERFILE + "RUN rm /bin/ls\n"}, '["ls /"]', "trial failed"),
+    "a tool that is missing": ({"Dockerfile": DOCKERFILE + "RUN rm /bin/ls\n"}, '["/bin/ls /"]', "trial failed"),
     "a user that is not there": ({"Dockerfile": DOCKERFILE + "USER nobody-here\n"}, "[]", "nobody-here is not in"),
     "an entry point that is not there": ({"Dockerfile": DOCKERFILE + 'ENTRYPOINT ["/opt/start"]\n'}, "[]", "/opt/start is not an executable"),
     "a key that a later step removes": ({"Dockerfile": DOCKERFILE + "COPY key /k\nRUN rm /k\n", "key": "-----BEGIN PRIVATE KEY-----\nMII\n"},
