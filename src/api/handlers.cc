@@ -348,16 +348,14 @@ void get_build(Call& call) {
 }
 
 void get_build_log(Call& call) {
-  net::LogFollow follow;
-  follow.log_path = call.services.paths.build(call.id) + "/log";
-  follow.offset = call.number("offset", 0);
-  call.services.backend.image_build(call.id, [follow, reply = call.reply](Result<ImageBuild> build) {
+  auto path = call.services.paths.build(call.id) + "/log";
+  call.services.backend.image_build(call.id, [path, reply = call.reply](Result<ImageBuild> build) {
     auto* r = reply.get();
-    r->on_loop([follow, reply, build = std::move(build)] {
-      if (build)
-        reply->log(follow);
-      else
-        reply->error(build.error());
+    r->on_loop([path, reply, build = std::move(build)] {
+      if (!build) return reply->error(build.error());
+      if (::access(path.c_str(), R_OK) != 0)
+        return reply->error({ErrorCode::not_found, "this host has written nothing for this build", path, {}});
+      reply->file(path, "application/octet-stream");
     });
   });
 }

@@ -333,7 +333,7 @@ std::vector<Route> make_routes() {
        "/v1/builds/{id}/log",
        "getBuildLog",
        "What a build on the daemon's own host wrote so far; one in a builder has its job's log",
-       {{"offset", P::number, "the first byte to send"}},
+       {},
        BodyKind::none,
        200,
        "binary",

@@ -111,12 +111,20 @@ class Follower {
         call_.output.remark(
             fmt::format("{}{}{}", to_string(build.state), build.problem.empty() ? "" : ": ", printable(build.problem)));
     }
-    MAYFLY_TRY(copy(fmt::format("/v1/builds/{}/log", id_), own_));
+    if (build.build_job == 0 && build.same_as == 0) copy_own();
     if (build.same_as == 0) {
       if (build.build_job != 0) MAYFLY_TRY(copy(fmt::format("/v1/jobs/{}/log", build.build_job), built_));
       if (build.try_job != 0) MAYFLY_TRY(copy(fmt::format("/v1/jobs/{}/log", build.try_job), tried_));
     }
     return build;
+  }
+
+  // There is none before the build begins, and none of a build in a builder.
+  void copy_own() {
+    auto answer = api_.send({.method = "GET", .path = fmt::format("/v1/builds/{}/log", id_), .body = {}});
+    if (!answer || answer->body.size() <= own_) return;
+    call_.output.err(std::string_view(answer->body).substr(own_));
+    own_ = answer->body.size();
   }
 
   Result<void> copy(const std::string& path, std::uint64_t& offset) {
