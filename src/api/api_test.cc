@@ -268,6 +268,7 @@ TEST(OpenApiTest, SchemasNameTheMembersThatAreWritten) {
   same("JobResult", to_json(full_job())["result"].as_object());
   same("Reason", to_json(Reason{ReasonCode::submitted, "t", t, t}));
   same("Builder", to_json(test::full_builder()));
+  same("ImageBuild", to_json(test::full_build()));
   same("LedgerEntry", to_json(LedgerEntry{}));
   same("ErrorDetail", to_json(Error{ErrorCode::invalid, "a", "b", "c"}));
   auto pool = to_json(test::full_pool_explanation());

@@ -53,6 +53,11 @@ class Backend {
   virtual void ledger(std::uint64_t from, std::size_t limit, std::string subject,
                       Done<std::vector<LedgerEntry>> done) = 0;
   virtual void verify_ledger(Done<LedgerCheck> done) = 0;
+  virtual void build_image(BuildRequest request, Done<ImageBuild> done) = 0;
+  virtual void image_builds(std::string image, std::size_t limit, Done<std::vector<ImageBuild>> done) = 0;
+  virtual void image_build(BuildId id, Done<ImageBuild> done) = 0;
+  virtual void approve_build(BuildId id, std::string who, Done<ImageBuild> done) = 0;
+  virtual void cancel_build(BuildId id, std::string who, Done<ImageBuild> done) = 0;
   virtual void when_ended(JobId id, Done<Job> done) = 0;
 };
 

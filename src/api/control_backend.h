@@ -62,6 +62,19 @@ class ControlBackend final : public Backend {
     control_.ledger(from, limit, std::move(subject), std::move(done));
   }
   void verify_ledger(Done<LedgerCheck> done) override { control_.verify_ledger(std::move(done)); }
+  void build_image(BuildRequest request, Done<ImageBuild> done) override {
+    control_.build_image(std::move(request), std::move(done));
+  }
+  void image_builds(std::string image, std::size_t limit, Done<std::vector<ImageBuild>> done) override {
+    control_.image_builds(std::move(image), limit, std::move(done));
+  }
+  void image_build(BuildId id, Done<ImageBuild> done) override { control_.image_build(id, std::move(done)); }
+  void approve_build(BuildId id, std::string who, Done<ImageBuild> done) override {
+    control_.approve_build(id, std::move(who), std::move(done));
+  }
+  void cancel_build(BuildId id, std::string who, Done<ImageBuild> done) override {
+    control_.cancel_build(id, std::move(who), std::move(done));
+  }
   void when_ended(JobId id, Done<Job> done) override { control_.when_ended(id, std::move(done)); }
 
  private:

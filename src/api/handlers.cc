@@ -330,6 +330,44 @@ void drain(Call& call) {
                               answer_with<Status>(call.reply, 200, [](const Status& s) { return to_json(s); }));
 }
 
+constexpr auto build_json = [](const ImageBuild& b) { return mayfly::to_json(b); };
+
+void build_image(Call& call) {
+  call.services.backend.build_image(
+      {call.name, call.text("ref"), BuildTrigger::hand, call.request.who, call.flag("again")},
+      answer_with<ImageBuild>(call.reply, 201, build_json));
+}
+
+void list_builds(Call& call) {
+  call.services.backend.image_builds(call.text("image"), call.number("limit", 20),
+                                     answer_with<std::vector<ImageBuild>>(call.reply, 200, listed));
+}
+
+void get_build(Call& call) {
+  call.services.backend.image_build(call.id, answer_with<ImageBuild>(call.reply, 200, build_json));
+}
+
+void get_build_log(Call& call) {
+  auto path = call.services.paths.build(call.id) + "/log";
+  call.services.backend.image_build(call.id, [path, reply = call.reply](Result<ImageBuild> build) {
+    auto* r = reply.get();
+    r->on_loop([path, reply, build = std::move(build)] {
+      if (!build) return reply->error(build.error());
+      if (::access(path.c_str(), R_OK) != 0)
+        return reply->error({ErrorCode::not_found, "this host has written nothing for this build", path, {}});
+      reply->file(path, "application/octet-stream");
+    });
+  });
+}
+
+void approve_build(Call& call) {
+  call.services.backend.approve_build(call.id, call.request.who, answer_with<ImageBuild>(call.reply, 200, build_json));
+}
+
+void cancel_build(Call& call) {
+  call.services.backend.cancel_build(call.id, call.request.who, answer_with<ImageBuild>(call.reply, 200, build_json));
+}
+
 void list_ledger(Call& call) {
   call.services.backend.ledger(call.number("from", 1), call.number("limit", 1000), call.text("subject"),
                                answer_with<std::vector<LedgerEntry>>(call.reply, 200, listed));

@@ -79,6 +79,14 @@ json::object schemas() {
   add("PoolVersionsList", "rollouts:[PoolVersions]!");
   add("ImageList", "images:[Image]!");
   add("BuilderList", "builders:[Builder]!");
+  add("BuildFinding", "error:b! check:s! what:s!");
+  add("BuildApproval", "who:s! digest:s! at:i!");
+  add("ImageBuild",
+      "id:i! image:s! ref:s! release:b! trigger:s! state:s! approvals_needed:i! bytes:i! by:s commit:s message:s "
+      "content:s problem:s builder_digest:s digest:s reference:s fingerprint:s version:s build_job:i try_job:i "
+      "same_as:i authors:[s]! bases:m! findings:[BuildFinding]! approvals:[BuildApproval]! queued_at:i started_at:i "
+      "ended_at:i");
+  add("ImageBuildList", "builds:[ImageBuild]!");
   add("LedgerEntry", "seq:i! at:i! kind:s! subject:s! detail:s! previous:s! hash:s!");
   add("LedgerEntryList", "entries:[LedgerEntry]!");
   add("LedgerCheck", "entries:i! head:s!");

@@ -131,6 +131,7 @@ json::object list(const std::vector<PoolVersions>& pools) { return {{"rollouts",
 json::object list(const std::vector<ImageStatus>& images) { return {{"images", array_of(images)}}; }
 json::object list(const std::vector<Job>& jobs) { return {{"jobs", array_of(jobs)}}; }
 json::object list(const std::vector<Builder>& builders) { return {{"builders", array_of(builders)}}; }
+json::object list(const std::vector<ImageBuild>& builds) { return {{"builds", array_of(builds)}}; }
 json::object list(const std::vector<LedgerEntry>& entries) { return {{"entries", array_of(entries)}}; }
 
 }  // namespace mayfly::api

@@ -14,6 +14,7 @@ boost::json::object to_json(const LedgerCheck& c);
 boost::json::object list(const std::vector<Job>& jobs);
 boost::json::object list(const std::vector<Builder>& builders);
 boost::json::object list(const std::vector<LedgerEntry>& entries);
+boost::json::object list(const std::vector<ImageBuild>& builds);
 boost::json::object to_json(const ImageStatus& i);
 boost::json::object list(const std::vector<ImageStatus>& images);
 boost::json::object to_json(const ConfigPlan& p);

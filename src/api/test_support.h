@@ -78,6 +78,16 @@ inline PoolVersions full_rollout() {
   return {"p", "general", SemVer{1, 0, 0}, r, {SemVer{0, 9, 0}}};
 }
 
+inline ImageBuild full_build() {
+  ImageBuild b;
+  b.id = 7, b.image = "general", b.ref = "main", b.by = "ann", b.commit = "c", b.message = "m", b.content = "h";
+  b.problem = "p", b.builder_digest = "d", b.digest = "d", b.reference = "r", b.fingerprint = "f", b.version = "1.0.0";
+  b.build_job = b.try_job = b.same_as = 1, b.authors = {"Ann <ann@a>"}, b.bases = {{"base", "sha256:1"}};
+  b.findings = {{true, "user", "w"}}, b.approvals = {{"bob", "d", from_micros(5)}};
+  b.queued_at = b.started_at = b.ended_at = from_micros(5);
+  return b;
+}
+
 class FakeBackend final : public Backend {
  public:
   void submit(JobRequest request, Done<Job> done) override {
@@ -141,6 +151,21 @@ class FakeBackend final : public Backend {
   void apply_config(ConfigSource source, ConfigOrder order, Done<ConfigPlan> done) override {
     config = source, config_order = order, done(full_config_plan());
   }
+  void build_image(BuildRequest r, Done<ImageBuild> done) override {
+    auto b = full_build();
+    b.image = r.image, b.ref = r.ref, b.by = r.by;
+    done(b);
+  }
+  void image_builds(std::string, std::size_t, Done<std::vector<ImageBuild>> done) override {
+    done(std::vector<ImageBuild>{full_build()});
+  }
+  void image_build(BuildId, Done<ImageBuild> done) override { done(full_build()); }
+  void approve_build(BuildId, std::string who, Done<ImageBuild> done) override {
+    auto b = full_build();
+    b.approvals[0].who = who;
+    done(b);
+  }
+  void cancel_build(BuildId, std::string, Done<ImageBuild> done) override { done(full_build()); }
   void verify_ledger(Done<LedgerCheck> done) override { done(fail(ErrorCode::internal, "entry 3 was changed")); }
   void when_ended(JobId id, Done<Job> done) override {
     std::unique_lock lock(mutex);

@@ -13,6 +13,7 @@
 #include "images/buildah_tool.h"
 #include "images/registry_publisher.h"
 #include "images/verify.h"
+#include "images/workshop.h"
 #include "os/file.h"
 #include "platforms/local/local.h"
 
@@ -82,6 +83,10 @@ Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, S
                 "pools." + name + ".ci");
   }
   return all;
+}
+
+std::unique_ptr<ImageWorks> make_image_works(const StatePaths& paths) {
+  return std::make_unique<Workshop>(paths.images());
 }
 
 std::unique_ptr<ImageTool> make_image_tool() { return std::make_unique<BuildahTool>(); }

@@ -11,6 +11,7 @@
 #include "model/state_paths.h"
 #include "ports/ci.h"
 #include "ports/image_tool.h"
+#include "ports/image_works.h"
 #include "ports/platform.h"
 #include "ports/publisher.h"
 #include "ports/secret_store.h"
@@ -31,6 +32,7 @@ Result<std::vector<std::unique_ptr<Platform>>> make_platforms(const Config& conf
                                                               StateLife life, const Log& log);
 
 std::unique_ptr<ImageTool> make_image_tool();
+std::unique_ptr<ImageWorks> make_image_works(const StatePaths& paths);
 
 // Brings versions to registries. Fails if the signing key cannot be read.
 Result<std::unique_ptr<Publisher>> make_publisher(const Config& config, const StatePaths& paths);

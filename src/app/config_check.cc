@@ -37,6 +37,10 @@ class Checker {
       builders(pool);
       schedule(pool);
     }
+    for (auto& [name, spec] : config_.images) {
+      path_ = "images." + name;
+      recipe(spec);
+    }
   }
 
  private:
@@ -93,6 +97,37 @@ class Checker {
     auto colon = rest.find(':');
     auto path = (std::filesystem::path(folder_) / rest.substr(0, colon)).lexically_normal().string();
     pool.image = std::string(transport) + path + (colon == std::string::npos ? "" : rest.substr(colon));
+  }
+
+  // In a repository named here the recipe is a folder of that, whatever folder this file is in.
+  void recipe(ImageSpec& image) {
+    if (!image.repository.empty()) {
+      image.recipe = std::filesystem::path(image.recipe).lexically_relative(folder_).generic_string();
+      if (image.recipe == ".") image.recipe.clear();
+      if (image.recipe.starts_with("..")) problem("recipe", "it is outside the repository; name a folder in it");
+      bool address = image.repository.find(':') != std::string::npos;
+      if (!address)
+        image.repository = (std::filesystem::path(folder_) / image.repository).lexically_normal().generic_string();
+    }
+    for (const auto& name : image.secrets)
+      if (!config_.secrets.contains(name))
+        problem("secrets." + name,
+                fmt::format("there is no '{}' under 'secrets:'{}", name, hint(name, secrets_, "; add it there")));
+    if (!image.rebuild.empty())
+      if (auto cron = plan::Cron::parse(image.rebuild, "UTC"); !cron) problem("rebuild", cron.error().what);
+    auto builder = config_.pools.find(image.builder);
+    if (!image.builder.empty() && builder == config_.pools.end()) {
+      std::vector<std::string> names;
+      for (const auto& [name, pool] : config_.pools) names.push_back(name);
+      problem("builder", fmt::format("there is no pool '{}'{}", image.builder, hint(image.builder, names, "")));
+    } else if (!image.builder.empty()) {
+      for (const auto& name : image.secrets)
+        if (std::find(builder->second.secrets.begin(), builder->second.secrets.end(), name) ==
+            builder->second.secrets.end())
+          problem("secrets." + name, fmt::format("pool '{}', which builds it, may not read '{}'; add it to that pool's "
+                                                 "secrets",
+                                                 image.builder, name));
+    }
   }
 
   void secrets(const PoolSpec& pool) {

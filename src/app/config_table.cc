@@ -115,6 +115,10 @@ bool is_runner_label(std::string_view text) {
          std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == ','; });
 }
 
+bool is_command(std::string_view text) {
+  return !text.empty() && text.size() <= 4000 && text.find_first_of(std::string_view("\n\r\0", 3)) == std::string_view::npos;
+}
+
 bool has_five_fields(std::string_view text) {
   int fields = 0;
   bool between = true;
@@ -149,6 +153,7 @@ constexpr ConfigShape source_shape{is_source, "^([A-Za-z0-9_-]{1,100}/)?[A-Za-z0
 constexpr ConfigShape runner_label_shape{is_runner_label, "^[^,\\x00-\\x1f]{1,256}$", "1 to 256 characters without commas"};
 constexpr ConfigShape capability_shape{is_capability, "^[A-Za-z0-9_.-]{1,100}$", "letters, digits, '_', '.' and '-'"};
 constexpr ConfigShape version_shape{is_version, "^[0-9]+(\\.[0-9]+){0,3}$", "numbers with dots between"};
+constexpr ConfigShape command_shape{is_command, "^[^\\n\\r\\u0000]{1,4000}$", "one line of at most 4000 bytes"};
 constexpr ConfigShape image_shape{is_image, "^\\S{1,1000}$", "a reference without spaces"};
 
 constexpr ConfigBlock ci_blocks[] = {{"azure-devops", S::azure_devops}, {"github", S::github}};
@@ -181,9 +186,6 @@ constexpr ConfigKey keys[] = {
      .example = "{BASE: docker.io/library/debian:bookworm-slim}",
      .doc = "Build arguments: values for the Dockerfile's ARG lines.",
      .store = [](T t, V v) { t.image->args = v.texts; }},
-    {.in = S::image, .name = "try", .kind = K::later},
-    {.in = S::image, .name = "approvals", .kind = K::later},
-    {.in = S::image, .name = "rebuild", .kind = K::later},
     {.in = S::image, .name = "publish", .kind = K::names, .shape = &repository_shape,
      .example = "[registry.example/team/general]",
      .doc = "Repositories that each released version is brought to, under its own tag and the channels `latest`, `2` and "
@@ -197,6 +199,40 @@ constexpr ConfigKey keys[] = {
      .doc = "Of published layers. `zstd:chunked` lets podman, CRI-O and other users of containers-storage fetch only the "
             "files that changed; containerd and Docker from 23.0 on read it whole. `gzip` is for what is older.",
      .store = [](T t, V v) { t.image->compression = v.text; }},
+    {.in = S::image, .name = "repository", .kind = K::text, .shape = &image_shape, .example = "https://git.example/team/ci.git",
+     .doc = "The git repository with the recipe: an address, or a path relative to this file. `recipe:` is then the folder in "
+            "it. The repository that the recipe's folder lies in when not given.",
+     .store = [](T t, V v) { t.image->repository = v.text; }},
+    {.in = S::image, .name = "branch", .kind = K::text, .fallback = "main", .shape = &image_shape, .example = "main",
+     .doc = "The branch that versions are released from. Commits to any other are built and tried only.",
+     .store = [](T t, V v) { t.image->branch = v.text; }},
+    {.in = S::image, .name = "watch", .kind = K::duration, .min = "1s", .max = "1d", .example = "1m",
+     .doc = "How often the repository is asked for new commits. Never when not given: then builds are by hand.",
+     .store = [](T t, V v) { t.image->watch = v.duration; }},
+    {.in = S::image, .name = "builder", .kind = K::text, .shape = &pool_shape, .example = "image-builder",
+     .doc = "The pool whose builders build it, made from an image such as images/image-builder. Its builders see the layers "
+            "of released images, read-only. The daemon's own host builds when not given.",
+     .store = [](T t, V v) { t.image->builder = v.text; }},
+    {.in = S::image, .name = "secrets", .kind = K::names, .shape = &secret_shape, .example = "[npm-token]",
+     .doc = "Names under `secrets:` that its build may read, by `RUN --mount=type=secret,id=NAME`. They are in no layer: that "
+            "is looked for.",
+     .store = [](T t, V v) { t.image->secrets = v.names; }},
+    {.in = S::image, .name = "try", .kind = K::names, .shape = &command_shape, .example = "[./smoke.sh]",
+     .doc = "Shell commands that a job runs on a candidate, in the recipe's folder. All must succeed.",
+     .store = [](T t, V v) { t.image->attempts = v.names; }},
+    {.in = S::image, .name = "forbid", .kind = K::names, .shape = &command_shape, .example = "[\"*.pem\", root/.netrc]",
+     .doc = "Patterns of paths that no layer may have; `*` fits slashes too. Keys and tokens in the usual places always are.",
+     .store = [](T t, V v) { t.image->forbid = v.names; }},
+    {.in = S::image, .name = "growth", .kind = K::number, .fallback = "0.5", .min = "0", .max = "1000", .example = "0.1",
+     .doc = "By which share it may be larger than the version before; 16 MiB are always allowed.",
+     .store = [](T t, V v) { t.image->growth = v.number; }},
+    {.in = S::image, .name = "approvals", .kind = K::integer, .fallback = "0", .min = "0", .max = "20", .example = "1",
+     .doc = "How many people must approve a build before it is released; not the author of the change.",
+     .store = [](T t, V v) { t.image->approvals = static_cast<int>(v.integer); }},
+    {.in = S::image, .name = "rebuild", .kind = K::text, .shape = &cron_shape, .example = "0 3 * * *",
+     .doc = "When it is built anew on a fresh base, UTC: minute, hour, day of month, month, day of week. Released only if its "
+            "files changed.",
+     .store = [](T t, V v) { t.image->rebuild = v.text; }},
 
     // A pool.
     {.in = S::pool, .name = "image", .kind = K::text, .required = true, .shape = &image_shape, .example = "general",

@@ -32,5 +32,6 @@ std::vector<Command> image_commands();
 std::vector<Command> config_change_commands();
 std::vector<Command> rollout_commands();
 int command_drain(Call& call);
+std::vector<Command> image_build_commands();
 
 }  // namespace mayfly

@@ -282,6 +282,7 @@ std::vector<Command> build() {
   for (auto& c : image_commands()) out.push_back(std::move(c));
   for (auto& c : config_change_commands()) out.push_back(std::move(c));
   for (auto& c : rollout_commands()) out.push_back(std::move(c));
+  for (auto& c : image_build_commands()) out.push_back(std::move(c));
   out.push_back(simulate_command());
   for (auto& c : local_commands()) out.push_back(std::move(c));
   return out;

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "control/builds.h"
 #include "control/core.h"
 #include "control/worker_executor.h"
 
@@ -27,10 +28,18 @@ class Control::Loop {
             std::make_unique<WorkerExecutor>(parts.platforms, parts.images, [this](auto f) { post(std::move(f)); })),
         store_(parts.store),
         cis_(parts.cis),
-        core_(std::move(parts), *agents_, *executor_) {}
+        works_(parts.works),
+        core_(watching(parts), *agents_, *executor_) {
+    if (!works_) return;
+    config_ = std::make_unique<Config>(parts.config);
+    builds_ = std::make_unique<Builds>(
+        Builds::Parts{parts.clock, parts.log, parts.store, parts.secrets, *works_, parts.paths, *config_, core_,
+                      [this](auto f) { building_->post(std::move(f)); }, [this](auto f) { post(std::move(f)); }});
+  }
 
   Result<void> start() {
     MAYFLY_TRY(core_.recover());
+    if (builds_) MAYFLY_TRY(builds_->recover());
     thread_ = std::thread([this] { run(); });
     return {};
   }
@@ -50,18 +59,34 @@ class Control::Loop {
       stop_by_ = std::chrono::steady_clock::now() + stop_limit;
     });
     thread_.join();
+    building_.reset();
     executor_.reset();  // waits for the calls under way; what they answer is not needed any more
   }
 
   Core& core() { return core_; }
+  Result<Builds*> builds() {
+    if (builds_) return builds_.get();
+    return fail(ErrorCode::unsupported, "this daemon builds no images", "image");
+  }
   Store& store() { return store_; }
   const std::map<PoolName, Ci*>& cis() const { return cis_; }
   // Walks of the whole ledger take seconds: not on the control thread. The answer comes back to it.
   void check(std::function<void()> task) { checks_.post(std::move(task)); }
 
  private:
+  // Builds learn of another configuration too.
+  ControlParts watching(ControlParts parts) {
+    if (works_)
+      parts.on_config = [this, next = parts.on_config](const Config& config) {
+        *config_ = config;
+        builds_->reconfigured();
+        if (next) next(config);
+      };
+    return parts;
+  }
   void run() {
     for (;;) {
+      if (builds_ && !stop_by_) builds_->tick();
       core_.step();
       if (stop_by_ && (core_.quiet() || std::chrono::steady_clock::now() >= *stop_by_)) return;
       auto messages = wait();
@@ -72,7 +97,9 @@ class Control::Loop {
   std::deque<std::function<void()>> wait() {
     std::unique_lock lock(mutex_);
     auto limit = std::chrono::steady_clock::now() + idle_wait;
-    if (auto t = core_.wake()) {
+    auto t = core_.wake();
+    if (builds_ && builds_->wake() && (!t || *builds_->wake() < *t)) t = builds_->wake();
+    if (t) {
       auto left = *t - std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
       limit = std::min(limit, std::chrono::steady_clock::now() + std::max<Duration>(left, Duration(0)));
     }
@@ -88,7 +115,11 @@ class Control::Loop {
   std::unique_ptr<WorkerExecutor> executor_;
   Store& store_;
   const std::map<PoolName, Ci*> cis_;
+  ImageWorks* works_;
   Core core_;
+  std::unique_ptr<Config> config_;
+  std::unique_ptr<Builds> builds_;
+  std::unique_ptr<Workers> building_ = std::make_unique<Workers>(4);  // git, buildah and skopeo at work
   Workers checks_{1};
   std::thread thread_;
 };
@@ -194,6 +225,36 @@ void Control::rollouts(Done<std::vector<PoolVersions>> done) {
 void Control::change_rollout(PoolName pool, RolloutOrder order, std::string who, Done<PoolVersions> done) {
   loop_->post([c = &loop_->core(), pool = std::move(pool), order, who = std::move(who), done = std::move(done)] {
     c->change_rollout(pool, order, who, done);
+  });
+}
+void Control::build_image(BuildRequest request, Done<ImageBuild> done) {
+  loop_->post([l = loop_.get(), request = std::move(request), done = std::move(done)] {
+    auto builds = l->builds();
+    builds ? (*builds)->request(request, done) : done(Unexpected(builds.error()));
+  });
+}
+void Control::image_builds(std::string image, std::size_t limit, Done<std::vector<ImageBuild>> done) {
+  loop_->post([l = loop_.get(), image = std::move(image), limit, done = std::move(done)] {
+    auto builds = l->builds();
+    done(builds ? (*builds)->builds(image, limit) : Unexpected(builds.error()));
+  });
+}
+void Control::image_build(BuildId id, Done<ImageBuild> done) {
+  loop_->post([l = loop_.get(), id, done = std::move(done)] {
+    auto builds = l->builds();
+    done(builds ? (*builds)->build(id) : Unexpected(builds.error()));
+  });
+}
+void Control::approve_build(BuildId id, std::string who, Done<ImageBuild> done) {
+  loop_->post([l = loop_.get(), id, who = std::move(who), done = std::move(done)] {
+    auto builds = l->builds();
+    builds ? (*builds)->approve(id, who, done) : done(Unexpected(builds.error()));
+  });
+}
+void Control::cancel_build(BuildId id, std::string who, Done<ImageBuild> done) {
+  loop_->post([l = loop_.get(), id, who = std::move(who), done = std::move(done)] {
+    auto builds = l->builds();
+    builds ? (*builds)->cancel(id, who, done) : done(Unexpected(builds.error()));
   });
 }
 void Control::ledger(std::uint64_t from_seq, std::size_t limit, std::string subject,

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "model/builder.h"
+#include "model/image_build.h"
 #include "model/job.h"
 #include "model/ledger.h"
 #include "model/pool.h"
@@ -20,6 +21,7 @@
 #include "ports/agents.h"
 #include "ports/ci.h"
 #include "ports/image_tool.h"
+#include "ports/image_works.h"
 #include "ports/platform.h"
 #include "ports/publisher.h"
 #include "ports/secret_store.h"
@@ -89,6 +91,15 @@ enum class RolloutOrder {
   promote,   // the pool stands on the new version now, proven or not
 };
 
+// A build to be made of an image's recipe in git.
+struct BuildRequest {
+  std::string image;
+  std::string ref;  // empty: the branch that it is released from
+  BuildTrigger trigger = BuildTrigger::hand;
+  std::string by;
+  bool again = false;  // even where the same recipe was built before
+};
+
 struct ImageStatus {
   std::string name, recipe;                     // recipe: empty where it has none
   std::vector<ImageVersion> versions;           // the highest first
@@ -124,8 +135,9 @@ struct ControlParts {
   std::function<void()> on_drained = {};
   // Called on the control thread with a configuration that is in force from now on. May be empty.
   std::function<void(const Config&)> on_config = {};
-  Publisher* publisher = nullptr;  // null: versions are not brought to registries
+  Publisher* publisher = nullptr;    // null: versions are not brought to registries
   std::map<PoolName, Ci*> cis = {};  // of the pools whose jobs come from a CI
+  ImageWorks* works = nullptr;       // null: this daemon builds no images from git
 };
 
 // A job as it is asked for.
@@ -192,6 +204,12 @@ class Control {
   void rollback_image(std::string name, std::optional<SemVer> to, std::string who, Done<ImageStatus> done);
   // Tries at once, without waiting for its time, whatever is not in every registry yet.
   void publish_image(std::string name, std::string who, Done<ImageStatus> done);
+  void build_image(BuildRequest request, Done<ImageBuild> done);
+  void image_builds(std::string image, std::size_t limit, Done<std::vector<ImageBuild>> done);  // newest first
+  void image_build(BuildId id, Done<ImageBuild> done);
+  // conflict: it is not there yet, this person's word cannot count, or the recipe has changed since.
+  void approve_build(BuildId id, std::string who, Done<ImageBuild> done);
+  void cancel_build(BuildId id, std::string who, Done<ImageBuild> done);
   void ledger(std::uint64_t from_seq, std::size_t limit, std::string subject, Done<std::vector<LedgerEntry>> done);
   void verify_ledger(Done<LedgerCheck> done);
 

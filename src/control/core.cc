@@ -36,6 +36,7 @@ void Core::step() {
     forget_old_uploads();
     next_sweep_ = now() + std::chrono::minutes(10);
   }
+  if (!dropped_pools_.empty()) forget_pools();
   check_cancels();
   attend_cis();
   retry_stops();

@@ -59,6 +59,11 @@ class Core {
   void on_agent(const AgentEvent& event);
   void on_ci_news(const PoolName& pool, const CiNews& news);  // a webhook that was checked
 
+  // A pool beside those of the configuration, until it is dropped and nothing runs in it any more. The same name again
+  // is the same pool.
+  void add_pool(PoolSpec spec);
+  void drop_pool(const PoolName& name);
+
   // No new builders or assignments; idle builders are stopped, and with `kill` the busy ones too. Step on until
   // quiet().
   void begin_stop(bool kill);
@@ -154,6 +159,11 @@ class Core {
   void on_ready(const Builder& b);
   void on_job_done(const Builder& b);
   void clock_jumped(Duration by);
+
+  // core_pools.cc: pools that the configuration does not name
+  Config configured() const;
+  std::string layers_for(const PoolName& pool) const;
+  void forget_pools();
 
   // core_jobs.cc: the life of a job
   Result<void> validate(const JobSpec& spec) const;
@@ -275,6 +285,8 @@ class Core {
   std::map<BuilderId, Builder> builders_;  // not gone
   Roster roster_;                          // the planner's view of all of these
   std::map<PoolName, PoolRuntime> pools_;
+  std::set<PoolName> added_pools_;    // in parts_.config, beside those of the configuration
+  std::set<PoolName> dropped_pools_;  // of these: still in use
   std::map<std::string, PlatformRuntime> platforms_;
   std::map<std::string, std::map<SemVer, ImageVersion>> versions_;  // by image
   std::map<PoolName, PoolVersions> pool_versions_;                  // of pools that follow an image's versions

@@ -103,6 +103,7 @@ void Core::start_builder(const plan::StartBuilder& action) {
                                       {"image_version", b.image_version},
                                       {"image_digest", b.image_digest},
                                       {"network", to_string(pool.network)},
+                                      {"layers", layers_for(pool.name)},
                                       {"why", action.why}}));
   save(b);
   auto& view = roster_.pool_view(pool.name);
@@ -112,7 +113,7 @@ void Core::start_builder(const plan::StartBuilder& action) {
   if (auto& p = platforms_.at(pool.platform); p.budget) p.budget->take();
   if (auto* tally = tally_of(b.pool, version)) ++tally->launched;
   launching_.insert(b.id);
-  BuilderRequest request{b.id, b.pool, image, pool.limits, pool.network};
+  BuilderRequest request{b.id, b.pool, image, pool.limits, pool.network, layers_for(pool.name)};
   effect("launch", [this, platform = b.platform, id = b.id, request = std::move(request)]() mutable {
     executor_.launch(platform, std::move(request), [this, id](Result<void> result) { on_launched(id, result); });
   });

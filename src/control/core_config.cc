@@ -56,7 +56,7 @@ plan::ConfigChange Core::plan_config(const Config& wanted) {
   plan::ChangeSight seen{now(), {}, {}, platform_names()};
   for (const auto& [id, j] : jobs_) seen.jobs.push_back(&j);
   for (const auto& [id, b] : builders_) seen.builders.push_back(&b);
-  return plan::compare(parts_.config, wanted, seen);
+  return plan::compare(configured(), wanted, seen);
 }
 
 void Core::apply_config(ConfigOrder order, Done<plan::ConfigChange> done) {
@@ -82,12 +82,13 @@ void Core::apply_config(ConfigOrder order, Done<plan::ConfigChange> done) {
                                         {"changes", first_of(plan::lines(change))},
                                         {"stranded", change.stranded.empty() ? "" : named(change.stranded)}}));
     parts_.log.info("configuration {} applied by {}: {}", order.file, order.who, plan::summary(change));
-    put_in_force(plan::applicable(parts_.config, std::move(order.config), platform_names()));
+    put_in_force(plan::applicable(configured(), std::move(order.config), platform_names()));
   }
   effect("config.reply", [change = std::move(change), done] { done(change); });
 }
 
 void Core::put_in_force(Config next) {
+  for (const auto& name : added_pools_) next.pools.emplace(name, parts_.config.pools.at(name));
   auto before = std::exchange(parts_.config, std::move(next));
   for (const auto& [name, spec] : before.pools) {
     if (parts_.config.pools.contains(name)) continue;

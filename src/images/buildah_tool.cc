@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "images/containerfile.h"
 #include "images/recipe.h"
 #include "os/file.h"
 #include "os/process.h"
@@ -24,15 +25,14 @@ std::vector<std::string> last_lines(const std::string& text) {
 }
 
 // "STEP 3/5: RUN false" is the last step that began: where that instruction stands in the Dockerfile.
-int line_of_step(const std::string& dockerfile, const std::string& output) {
+int line_of_step(const std::string& text, const std::string& output) {
   static const std::regex step(R"(STEP \d+(?:/\d+)?: ([^\n]+))");
   std::string instruction;
   for (std::sregex_iterator it(output.begin(), output.end(), step), end; it != end; ++it) instruction = (*it)[1];
-  auto text = os::read_file(dockerfile, max_dockerfile);
-  if (instruction.empty() || !text) return 0;
+  if (instruction.empty()) return 0;
   auto word = instruction.substr(0, instruction.find_first_of(" \t"));
   int number = 0, found = 0;
-  for (const auto& line : split(*text, '\n')) {
+  for (const auto& line : split(text, '\n')) {
     ++number;
     auto t = trim(line);
     bool same_word = t.size() > word.size() && nearest(t.substr(0, word.size()), {word}) == word;
@@ -45,21 +45,24 @@ int line_of_step(const std::string& dockerfile, const std::string& output) {
 
 }  // namespace
 
-Error build_error(const std::string& image, const std::string& dockerfile, const std::string& output) {
+Error build_error(const std::string& image, const std::string& dockerfile, const std::string& text,
+                  const std::string& output) {
   static const std::regex parse_line(R"([Ll]ine (\d+))");
   std::smatch m;
   int line = 0;
   if (std::regex_search(output, m, parse_line))
     line = std::atoi(m[1].str().c_str());
   else
-    line = line_of_step(dockerfile, output);
+    line = line_of_step(text, output);
   auto where = line > 0 ? fmt::format("{}:{}", dockerfile, line) : dockerfile;
   // A registry or mirror that does not answer may do so later; a wrong recipe stays wrong.
   static const std::regex passing(
       "dial tcp|no such host|i/o timeout|connection (refused|reset)|TLS handshake timeout|toomanyrequests|"
       "Temporary failure|unexpected EOF");
   auto code = std::regex_search(output, passing) ? ErrorCode::unavailable : ErrorCode::invalid;
-  return {code, fmt::format("image '{}' does not build:\n  {}", image, join(last_lines(output), "\n  ")), where, {}};
+  auto what = fmt::format("image '{}' does not build:\n  {}", image, join(last_lines(output), "\n  "));
+  if (line > 0 && !text.empty()) what += "\n" + excerpt(text, line);
+  return {code, what, where, {}};
 }
 
 Result<std::string> BuildahTool::build(const ImageSpec& image, Deadline deadline) {
@@ -76,7 +79,8 @@ Result<std::string> BuildahTool::build(const ImageSpec& image, Deadline deadline
   argv.push_back(recipe.folder);
   MAYFLY_ASSIGN(auto built, os::run({.argv = argv, .deadline = deadline}));
   if (built.ok()) return tag;
-  return Unexpected(build_error(image.name, recipe.dockerfile, built.out + "\n" + built.err));
+  auto text = os::read_file(recipe.dockerfile, max_dockerfile).value_or("");
+  return Unexpected(build_error(image.name, recipe.dockerfile, text, built.out + "\n" + built.err));
 }
 
 }  // namespace mayfly

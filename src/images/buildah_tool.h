@@ -10,6 +10,8 @@ class BuildahTool final : public ImageTool {
 };
 
 // What to tell people of a failed build: the Dockerfile's place and line where buildah names it, and its last words.
-Error build_error(const std::string& image, const std::string& dockerfile, const std::string& output);
+// `dockerfile` is its path, `text` what is in it.
+Error build_error(const std::string& image, const std::string& dockerfile, const std::string& text,
+                  const std::string& output);
 
 }  // namespace mayfly

@@ -27,6 +27,11 @@ class Images : public ::testing::Test {
   std::string content() { return read_recipe(image).value().content; }
   Result<std::string> build() { return BuildahTool().build(image, after(std::chrono::minutes(2))); }
 
+  Error failed(const std::string& output) {
+    std::ifstream in(folder + "/Dockerfile");
+    return build_error("x", folder + "/Dockerfile", std::string(std::istreambuf_iterator<char>(in), {}), output);
+  }
+
   std::string folder;
   ImageSpec image;
 };
@@ -61,19 +66,18 @@ TEST_F(Images, AFolderWithoutADockerfileIsAnError) {
 
 TEST_F(Images, AFailedStepIsNamedByFileAndLine) {
   write("Dockerfile", "# a comment\nFROM scratch\nCOPY no-such-file /\n");
-  auto e = build_error("x", folder + "/Dockerfile",
-                       "STEP 1/2: FROM scratch\nSTEP 2/2: COPY no-such-file /\nError: building: no such file\n");
+  auto e = failed("STEP 1/2: FROM scratch\nSTEP 2/2: COPY no-such-file /\nError: building: no such file\n");
   EXPECT_EQ(e.where, folder + "/Dockerfile:3");
   EXPECT_NE(e.what.find("no such file"), std::string::npos);
 }
 
 TEST_F(Images, ARegistryThatDoesNotAnswerMayDoSoLater) {
   write("Dockerfile", "FROM docker.io/library/debian:bookworm-slim\n");
-  auto e = build_error("x", folder + "/Dockerfile",
-                       "STEP 1/1: FROM docker.io/library/debian:bookworm-slim\nError: pinging container registry: Get "
-                       "\"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host\n");
+  auto e = failed(
+      "STEP 1/1: FROM docker.io/library/debian:bookworm-slim\nError: pinging container registry: Get "
+      "\"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host\n");
   EXPECT_EQ(e.code, ErrorCode::unavailable);
-  EXPECT_EQ(build_error("x", folder + "/Dockerfile", "Error: unknown instruction: RNU").code, ErrorCode::invalid);
+  EXPECT_EQ(failed("Error: unknown instruction: RNU").code, ErrorCode::invalid);
 }
 
 TEST_F(Images, BuildsOnceAndFindsItAgain) {

@@ -1,18 +1,16 @@
 #include "images/recipe.h"
 
-#include <openssl/evp.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
-#include <memory>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "base/text.h"
+#include "images/digest.h"
 
 namespace mayfly {
 namespace fs = std::filesystem;
@@ -21,29 +19,7 @@ namespace {
 constexpr std::size_t max_files = 100'000;
 constexpr std::uintmax_t max_bytes = 4ull << 30;
 
-class Hash {
- public:
-  Hash() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    MAYFLY_CHECK(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
-  }
-  void bytes(std::string_view data) { MAYFLY_CHECK(EVP_DigestUpdate(context_.get(), data.data(), data.size()) == 1); }
-  // With its length in front, so that no two sequences of parts hash alike.
-  void part(std::string_view data) {
-    bytes(fmt::format("{}:", data.size()));
-    bytes(data);
-  }
-  std::string hex() {
-    std::array<unsigned char, 32> digest{};
-    unsigned length = 0;
-    MAYFLY_CHECK(EVP_DigestFinal_ex(context_.get(), digest.data(), &length) == 1);
-    return to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
-
-Result<void> add_file(Hash& hash, const fs::path& path, std::uintmax_t size) {
+Result<void> add_file(Sha256& hash, const fs::path& path, std::uintmax_t size) {
   std::ifstream in(path, std::ios::binary);
   if (!in) return fail(ErrorCode::denied, "cannot be read", path.string());
   hash.bytes(fmt::format("{}:", size));
@@ -53,7 +29,7 @@ Result<void> add_file(Hash& hash, const fs::path& path, std::uintmax_t size) {
   return {};
 }
 
-Result<void> add_tree(Hash& hash, const fs::path& root) {
+Result<void> add_tree(Sha256& hash, const fs::path& root) {
   std::error_code ec;
   std::vector<fs::path> paths;
   for (fs::recursive_directory_iterator it(root, ec), end; it != end; it.increment(ec)) {
@@ -94,7 +70,7 @@ Result<Recipe> read_recipe(const ImageSpec& image) {
     return fail(ErrorCode::not_found,
                 fmt::format("the recipe of image '{}' has neither a Dockerfile nor a Containerfile", image.name),
                 r.folder);
-  Hash hash;
+  Sha256 hash;
   for (const auto& [key, value] : image.args) {
     hash.part(key);
     hash.part(value);

@@ -21,6 +21,8 @@ struct StatePaths {
   std::string result(JobId id) const { return job(id) + "/result"; }
   std::string output(JobId id) const { return job(id) + "/output.tar"; }
   std::string releases() const { return root + "/releases"; }  // what was packed for registries
+  std::string build(std::uint64_t id) const { return root + "/builds/" + std::to_string(id); }  // of an image
+  std::string images() const { return root + "/images"; }  // mirrors of repositories, layers on offer
   std::string platform(const std::string& name) const { return root + "/platforms/" + name; }  // the platform's own
 };
 

@@ -120,6 +120,19 @@ std::vector<Fact> facts_of(const ImageSpec& image) {
   out.push_back({"publish", join(image.publish, ", ")});
   out.push_back({"provides", join(image.provides, ", ")});
   out.push_back({"compression", image.compression});
+  auto add = [&](std::string name, std::string value) {
+    if (!value.empty()) out.push_back({std::move(name), std::move(value)});
+  };
+  add("repository", image.repository);
+  add("branch", image.branch == ImageSpec().branch ? "" : image.branch);
+  add("builder", image.builder);
+  add("watch", image.watch == Duration(0) ? "" : duration(image.watch));
+  add("secrets", join(image.secrets, ", "));
+  add("try", join(image.attempts, "; "));
+  add("forbid", join(image.forbid, ", "));
+  add("growth", image.growth == ImageSpec().growth ? "" : number(image.growth));
+  add("approvals", image.approvals == 0 ? "" : number(image.approvals));
+  add("rebuild", image.rebuild);
   return out;
 }
 
@@ -174,7 +187,7 @@ std::string shape_of(const Config& config, const PoolSpec& pool) {
     if (f.key == "platform" || f.key == "network" || f.key == "builders.cpu" || f.key == "builders.memory" ||
         f.key == "builders.disk" || f.key == "builders.pids")
       h.add(f.key), h.add(f.value);
-  // Where an image is published changes no builder.
+  // Where an image is published and how it is tried, approved and so on changes no builder.
   if (auto image = config.images.find(pool.image); image != config.images.end() && !versioned)
     for (const auto& f : facts_of(image->second))
       if (f.key == "recipe" || f.key.starts_with("args.")) h.add(f.key), h.add(f.value);

@@ -35,7 +35,12 @@ struct BuilderRequest {
   PlatformImage image;
   Limits limits;
   Network network = Network::none;
+  // A directory of this host that the builder sees read-only at layers_in_builder; empty: none.
+  std::string layers = {};
 };
+
+// Where builders that build images find the layers of released ones.
+inline constexpr const char* layers_in_builder = "/var/lib/mayfly/layers";
 
 struct SeenBuilder {
   BuilderId id;

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "model/builder.h"
+#include "model/image_build.h"
 #include "model/job.h"
 #include "model/ledger.h"
 #include "model/publication.h"
@@ -33,9 +34,10 @@ struct Batch {
   std::vector<ImageVersion> versions = {};     // inserted or replaced by image and number
   std::vector<PoolVersions> pools = {};        // inserted or replaced by pool
   std::vector<Publication> publications = {};  // inserted or replaced by image, number and repository
+  std::vector<ImageBuild> image_builds = {};   // inserted or replaced by id
   bool empty() const {
     return jobs.empty() && builders.empty() && ledger.empty() && forget.empty() && versions.empty() && pools.empty() &&
-           publications.empty();
+           publications.empty() && image_builds.empty();
   }
 };
 
@@ -76,6 +78,10 @@ class Store {
   // Newest first, gone ones included.
   virtual Result<std::vector<Builder>> builders(std::size_t limit) = 0;
   virtual Result<std::vector<JobId>> jobs_ended_before(Time t, std::size_t limit) = 0;
+  virtual Result<std::optional<ImageBuild>> image_build(BuildId id) = 0;
+  // Newest first; of one image, or of all where it is empty.
+  virtual Result<std::vector<ImageBuild>> image_builds(const std::string& image, std::size_t limit) = 0;
+  virtual Result<std::vector<ImageBuild>> active_image_builds() = 0;  // those that have not ended, by id
   // In order, from `from_seq` on; with a subject, only its entries.
   virtual Result<std::vector<LedgerEntry>> ledger(std::uint64_t from_seq, std::size_t limit,
                                                   const std::string& subject = {}) = 0;

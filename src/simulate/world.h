@@ -56,6 +56,11 @@ class SimStore final : public Store {
   Result<std::vector<Job>> jobs(const JobFilter&) override { return std::vector<Job>(); }
   Result<std::optional<Builder>> builder(const BuilderId&) override { return std::optional<Builder>(); }
   Result<std::vector<Builder>> builders(std::size_t) override { return std::vector<Builder>(); }
+  Result<std::optional<ImageBuild>> image_build(BuildId) override { return std::optional<ImageBuild>(); }
+  Result<std::vector<ImageBuild>> image_builds(const std::string&, std::size_t) override {
+    return std::vector<ImageBuild>();
+  }
+  Result<std::vector<ImageBuild>> active_image_builds() override { return std::vector<ImageBuild>(); }
   Result<std::vector<JobId>> jobs_ended_before(Time, std::size_t) override { return std::vector<JobId>(); }
   Result<std::vector<LedgerEntry>> ledger(std::uint64_t, std::size_t, const std::string&) override {
     return std::vector<LedgerEntry>();

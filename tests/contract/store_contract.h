@@ -313,6 +313,30 @@ TEST_P(StoreContract, AnEmptyBatchIsNothing) {
   EXPECT_EQ(verified(), 0U);
 }
 
+TEST_P(StoreContract, KeepsBuildsOfImages) {
+  auto make = [](BuildId id, const char* image, BuildState state) {
+    ImageBuild b;
+    b.id = id, b.image = image, b.state = state;
+    return b;
+  };
+  commit({.image_builds = {make(1, "a", BuildState::failed), make(2, "b", BuildState::building)}});
+  commit({.image_builds = {make(3, "a", BuildState::queued)}});
+  reopen();
+  auto numbers = [](const Result<std::vector<ImageBuild>>& builds) {
+    std::vector<BuildId> out;
+    for (const auto& b : builds.value_or(std::vector<ImageBuild>())) out.push_back(b.id);
+    return out;
+  };
+  EXPECT_EQ(numbers(store().image_builds("", 10)), (std::vector<BuildId>{3, 2, 1}));
+  EXPECT_EQ(numbers(store().image_builds("", 1)), std::vector<BuildId>{3});
+  EXPECT_EQ(numbers(store().image_builds("a", 10)), (std::vector<BuildId>{3, 1}));
+  EXPECT_EQ(numbers(store().active_image_builds()), (std::vector<BuildId>{2, 3}));
+  commit({.image_builds = {make(2, "b", BuildState::passed)}});
+  EXPECT_EQ(numbers(store().active_image_builds()), std::vector<BuildId>{3});
+  EXPECT_EQ((*store().image_build(2))->state, BuildState::passed);
+  EXPECT_FALSE(store().image_build(4)->has_value());
+}
+
 TEST_P(StoreContract, KeepsBytesAsTheyAre) {
   auto job = make_job(1);
   job.spec.script = std::string("#!/bin/sh\n\0\x01\xff\xfe\"\\\xc3\xa9", 18);

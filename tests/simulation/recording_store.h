@@ -24,6 +24,11 @@ class RecordingStore final : public Store {
   Result<std::vector<Job>> jobs(const JobFilter& filter) override { return inner_->jobs(filter); }
   Result<std::optional<Builder>> builder(const BuilderId& id) override { return inner_->builder(id); }
   Result<std::vector<Builder>> builders(std::size_t limit) override { return inner_->builders(limit); }
+  Result<std::optional<ImageBuild>> image_build(BuildId id) override { return inner_->image_build(id); }
+  Result<std::vector<ImageBuild>> image_builds(const std::string& image, std::size_t limit) override {
+    return inner_->image_builds(image, limit);
+  }
+  Result<std::vector<ImageBuild>> active_image_builds() override { return inner_->active_image_builds(); }
   Result<std::vector<JobId>> jobs_ended_before(Time t, std::size_t limit) override {
     return inner_->jobs_ended_before(t, limit);
   }

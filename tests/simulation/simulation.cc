@@ -41,6 +41,11 @@ class Kept final : public Store {
   Result<std::vector<Job>> jobs(const JobFilter& f) override { return s_.jobs(f); }
   Result<std::optional<Builder>> builder(const BuilderId& id) override { return s_.builder(id); }
   Result<std::vector<Builder>> builders(std::size_t n) override { return s_.builders(n); }
+  Result<std::optional<ImageBuild>> image_build(BuildId id) override { return s_.image_build(id); }
+  Result<std::vector<ImageBuild>> image_builds(const std::string& image, std::size_t n) override {
+    return s_.image_builds(image, n);
+  }
+  Result<std::vector<ImageBuild>> active_image_builds() override { return s_.active_image_builds(); }
   Result<std::vector<JobId>> jobs_ended_before(Time t, std::size_t n) override { return s_.jobs_ended_before(t, n); }
   Result<std::vector<LedgerEntry>> ledger(std::uint64_t f, std::size_t n, const std::string& s) override {
     return s_.ledger(f, n, s);

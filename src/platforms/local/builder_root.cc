@@ -5,12 +5,15 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <vector>
+
+#include "ports/platform.h"
 
 namespace mayfly::local {
 namespace {
@@ -122,6 +125,24 @@ std::string fill(const LauncherSetup& setup, const LaunchOrder& order, int root)
   return "";
 }
 
+// The host's directory, read-only in the builder.
+std::string bind_shared(const LauncherSetup& setup, int root, const Fd& shared) {
+  const auto path_of = [](const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); };
+  const std::string where = layers_in_builder;
+  const Fd below = directory_inside(setup, root, where, 0755);
+  if (!below) return failed("cannot make " + where);
+  if (mount(path_of(shared).c_str(), path_of(below).c_str(), nullptr, MS_BIND, nullptr) != 0)
+    return failed("cannot bind " + where);
+  const Fd bound = open_inside(root, where, O_PATH | O_DIRECTORY);  // what is mounted there now
+  struct statvfs is {};
+  if (!bound || fstatvfs(bound.get(), &is) != 0) return failed("cannot open " + where);
+  // In a user namespace it must stay as restricted as it is.
+  const unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV;
+  if (mount(nullptr, path_of(bound).c_str(), nullptr, flags | (is.f_flag & ST_NOEXEC ? MS_NOEXEC : 0), nullptr) != 0)
+    return failed("cannot make " + where + " read-only");
+  return "";
+}
+
 // The image's layers below the builder's own, filled with what every builder has; a mount that is nowhere yet.
 std::string make_root(const LauncherSetup& setup, const LaunchOrder& order, Fd& tree) {
   std::vector<Fd> lowers;
@@ -129,13 +150,19 @@ std::string make_root(const LauncherSetup& setup, const LaunchOrder& order, Fd& 
     lowers.emplace_back(open(lower.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!lowers.back()) return failed("cannot open the image's layer " + lower);
   }
+  Fd shared;
+  if (!order.shared.empty()) shared.reset(open(order.shared.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!order.shared.empty() && !shared) return failed("cannot open the layers of released images in " + order.shared);
   if (auto error = mount_space(setup, order); !error.empty()) return error;
   if (auto error = mount_overlay(setup, lowers); !error.empty()) return error;
   const std::string at = setup.place + builder_space + "/rootfs";
   const Fd root(open(at.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) return failed("cannot open the builder's root");
   if (auto error = fill(setup, order, root.get()); !error.empty()) return error;
-  tree.reset(static_cast<int>(syscall(SYS_open_tree, AT_FDCWD, at.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
+  if (shared)
+    if (auto error = bind_shared(setup, root.get(), shared); !error.empty()) return error;
+  const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
+  tree.reset(static_cast<int>(syscall(SYS_open_tree, AT_FDCWD, at.c_str(), flags)));
   return tree ? "" : failed("cannot take the builder's root");
 }
 

@@ -95,7 +95,7 @@ void visit_setup(Visitor& v, Setup& s) {
 }
 template <class Visitor, class Order>
 void visit_order(Visitor& v, Order& o) {
-  v(o.number), v(o.id), v(o.directory), v(o.lowers), v(o.files);
+  v(o.number), v(o.id), v(o.directory), v(o.lowers), v(o.shared), v(o.files);
   v(o.disk), v(o.memory), v(o.cpu_micros), v(o.pids), v(o.network), v(o.cancel), v(o.goodbye);
 }
 template <class Visitor, class Answer>

@@ -43,6 +43,7 @@ struct LaunchOrder {
   std::string id;
   std::string directory;                                   // <platform>/b/<id>
   std::vector<std::string> lowers;                         // the image's layers, topmost first
+  std::string shared;                                      // a directory bound read-only at layers_in_builder; or empty
   std::vector<std::pair<std::string, std::string>> files;  // path in the builder → content
   std::int64_t disk = 0, memory = 0;
   std::int64_t cpu_micros = 0;  // of each 100 ms; 0: not limited

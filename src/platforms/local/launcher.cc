@@ -170,16 +170,19 @@ std::string Launcher::make_lowers(LaunchOrder& order) {
   if (shifted_.size() + order.lowers.size() > max_shifted) (void)unmount_lowers();
   if (!user_namespace_) user_namespace_ = make_user_namespace(setup_);
   if (!user_namespace_) return failed("cannot make a user namespace");
-  for (auto& lower : order.lowers) {
-    auto found = shifted_.find(lower);
+  const auto shift = [this](std::string& directory) -> std::string {
+    auto found = shifted_.find(directory);
     if (found == shifted_.end()) {
       const std::string at = setup_.directory + "/l/" + std::to_string(shifted_.size());
-      if (auto error = mount_shifted(lower, at); !error.empty()) return error;
-      found = shifted_.emplace(lower, at).first;
+      if (auto error = mount_shifted(directory, at); !error.empty()) return error;
+      found = shifted_.emplace(directory, at).first;
     }
-    lower = found->second;
-  }
-  return "";
+    directory = found->second;
+    return "";
+  };
+  for (auto& lower : order.lowers)
+    if (auto error = shift(lower); !error.empty()) return error;
+  return order.shared.empty() ? "" : shift(order.shared);
 }
 
 bool Launcher::unmount_lowers() {

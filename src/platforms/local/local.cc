@@ -196,6 +196,7 @@ LaunchOrder LocalPlatform::order_for(const BuilderRequest& request, std::vector<
   order.id = request.id;
   order.directory = place_.directory(request.id);
   order.lowers = std::move(layers);
+  order.shared = request.layers;
   const std::string resolv =
       request.network == Network::host ? os::read_file("/etc/resolv.conf", resolv_limit).value_or("") : "";
   order.files = container_files(request, resolv);

@@ -82,6 +82,7 @@ Result<void> MemoryStore::commit(const Batch& batch) {
   for (const auto& v : batch.versions) versions_.insert_or_assign({v.image, v.number}, v);
   for (const auto& p : batch.pools) pools_.insert_or_assign(p.pool, p);
   for (const auto& p : batch.publications) publications_.insert_or_assign({p.image, p.number, p.repository}, p);
+  for (const auto& b : batch.image_builds) image_builds_.insert_or_assign(b.id, b);
   ++commits_;
   return {};
 }
@@ -123,6 +124,28 @@ Result<std::vector<Job>> MemoryStore::jobs(const JobFilter& filter) {
   auto end = filter.before == 0 ? jobs_.end() : jobs_.lower_bound(filter.before);
   for (auto at = std::make_reverse_iterator(end); at != jobs_.rend() && found.size() < filter.limit; ++at)
     if (fits(at->second, filter)) found.push_back(at->second);
+  return found;
+}
+
+Result<std::optional<ImageBuild>> MemoryStore::image_build(BuildId id) {
+  std::scoped_lock lock(mutex_);
+  auto at = image_builds_.find(id);
+  return at == image_builds_.end() ? std::nullopt : std::optional(at->second);
+}
+
+Result<std::vector<ImageBuild>> MemoryStore::image_builds(const std::string& image, std::size_t limit) {
+  std::scoped_lock lock(mutex_);
+  std::vector<ImageBuild> found;
+  for (auto at = image_builds_.rbegin(); at != image_builds_.rend() && found.size() < limit; ++at)
+    if (image.empty() || at->second.image == image) found.push_back(at->second);
+  return found;
+}
+
+Result<std::vector<ImageBuild>> MemoryStore::active_image_builds() {
+  std::scoped_lock lock(mutex_);
+  std::vector<ImageBuild> found;
+  for (const auto& [id, b] : image_builds_)
+    if (!is_final(b.state)) found.push_back(b);
   return found;
 }
 

@@ -20,6 +20,9 @@ class MemoryStore final : public Store {
   Result<std::vector<Job>> jobs(const JobFilter& filter) override;
   Result<std::optional<Builder>> builder(const BuilderId& id) override;
   Result<std::vector<Builder>> builders(std::size_t limit) override;
+  Result<std::optional<ImageBuild>> image_build(BuildId id) override;
+  Result<std::vector<ImageBuild>> image_builds(const std::string& image, std::size_t limit) override;
+  Result<std::vector<ImageBuild>> active_image_builds() override;
   Result<std::vector<JobId>> jobs_ended_before(Time t, std::size_t limit) override;
   Result<std::vector<LedgerEntry>> ledger(std::uint64_t from_seq, std::size_t limit,
                                           const std::string& subject) override;
@@ -43,6 +46,7 @@ class MemoryStore final : public Store {
   std::map<std::pair<std::string, SemVer>, ImageVersion> versions_;
   std::map<PoolName, PoolVersions> pools_;
   std::map<std::tuple<std::string, SemVer, std::string>, Publication> publications_;
+  std::map<BuildId, ImageBuild> image_builds_;
   JobId next_job_ = 1;
   std::uint64_t next_builder_ = 1;
   std::optional<Error> failure_;

@@ -94,8 +94,21 @@ CREATE TABLE publications (
 ) WITHOUT ROWID;
 )sql";
 
-constexpr std::array<Migration, 3> all{
-    {{1, "first", first}, {2, "versions of images", versions}, {3, "publications", publications}}};
+constexpr const char* builds = R"sql(
+CREATE TABLE image_builds (
+  id INTEGER PRIMARY KEY,
+  image TEXT NOT NULL,
+  ended INTEGER NOT NULL,      -- 0: it has not
+  body TEXT NOT NULL
+);
+CREATE INDEX image_builds_by_image ON image_builds (image, id);
+CREATE INDEX image_builds_under_way ON image_builds (id) WHERE ended = 0;
+)sql";
+
+constexpr std::array<Migration, 4> all{{{1, "first", first},
+                                        {2, "versions of images", versions},
+                                        {3, "publications", publications},
+                                        {4, "builds of images", builds}}};
 
 Result<void> apply(sqlite::Database& database, const Migration& step) {
   MAYFLY_ASSIGN(auto transaction, sqlite::Transaction::begin(database));

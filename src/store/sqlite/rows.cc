@@ -53,6 +53,11 @@ Result<Publication> publication_from_body(const std::string& body) {
   return publication_from_json(object);
 }
 
+Result<ImageBuild> image_build_from_body(const std::string& body) {
+  MAYFLY_ASSIGN(auto object, parse(body, "build"));
+  return image_build_from_json(object);
+}
+
 std::string hash_bytes(const std::string& hex) {
   std::string bytes;
   for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {

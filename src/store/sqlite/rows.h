@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "model/builder.h"
+#include "model/image_build.h"
 #include "model/job.h"
 #include "model/ledger.h"
 #include "model/publication.h"
@@ -24,6 +25,7 @@ Result<Builder> builder_from_body(const std::string& body);
 Result<ImageVersion> version_from_body(const std::string& body);
 Result<PoolVersions> pool_from_body(const std::string& body);
 Result<Publication> publication_from_body(const std::string& body);
+Result<ImageBuild> image_build_from_body(const std::string& body);
 
 std::string hash_bytes(const std::string& hex);  // 64 hex digits → 32 bytes
 

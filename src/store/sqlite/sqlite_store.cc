@@ -74,6 +74,7 @@ Result<void> SqliteStore::write(const Batch& batch, Meta& meta) {
   for (const auto& version : batch.versions) MAYFLY_TRY(put(version));
   for (const auto& pool : batch.pools) MAYFLY_TRY(put(pool));
   for (const auto& publication : batch.publications) MAYFLY_TRY(put(publication));
+  for (const auto& build : batch.image_builds) MAYFLY_TRY(put(build));
   MAYFLY_TRY(put(meta));
   return transaction.commit();
 }
@@ -128,6 +129,13 @@ Result<void> SqliteStore::put(const Publication& p) {
       auto q,
       database_->prepare("INSERT OR REPLACE INTO publications (image, number, repository, body) VALUES (?, ?, ?, ?)"));
   return q.text(p.image).text(p.number.text()).text(p.repository).text(boost::json::serialize(to_json(p))).run();
+}
+
+Result<void> SqliteStore::put(const ImageBuild& build) {
+  MAYFLY_ASSIGN(auto q,
+                database_->prepare("INSERT OR REPLACE INTO image_builds (id, image, ended, body) VALUES (?, ?, ?, ?)"));
+  q.integer(signed_id(build.id)).text(build.image).integer(is_final(build.state));
+  return q.text(boost::json::serialize(to_json(build))).run();
 }
 
 Result<void> SqliteStore::append(const LedgerDraft& draft, Meta& meta) {

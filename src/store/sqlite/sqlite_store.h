@@ -25,6 +25,9 @@ class SqliteStore final : public Store {
   Result<std::vector<Job>> jobs(const JobFilter& filter) override;
   Result<std::optional<Builder>> builder(const BuilderId& id) override;
   Result<std::vector<Builder>> builders(std::size_t limit) override;
+  Result<std::optional<ImageBuild>> image_build(BuildId id) override;
+  Result<std::vector<ImageBuild>> image_builds(const std::string& image, std::size_t limit) override;
+  Result<std::vector<ImageBuild>> active_image_builds() override;
   Result<std::vector<JobId>> jobs_ended_before(Time t, std::size_t limit) override;
   Result<std::vector<LedgerEntry>> ledger(std::uint64_t from_seq, std::size_t limit,
                                           const std::string& subject) override;
@@ -47,6 +50,7 @@ class SqliteStore final : public Store {
   Result<void> put(const ImageVersion& version);
   Result<void> put(const PoolVersions& pool);
   Result<void> put(const Publication& publication);
+  Result<void> put(const ImageBuild& build);
   Result<void> append(const LedgerDraft& draft, Meta& meta);
   Result<void> forget(JobId id);
   Result<void> put(const Meta& meta);

@@ -31,8 +31,7 @@ Result<std::vector<Builder>> all_builders(sqlite::Statement& q) {
 }
 
 template <class T>
-Result<std::vector<T>> all_of(sqlite::Database& database, const char* sql, Result<T> (*from)(const std::string&)) {
-  MAYFLY_ASSIGN(auto q, database.prepare(sql));
+Result<std::vector<T>> all_of(sqlite::Statement& q, Result<T> (*from)(const std::string&)) {
   std::vector<T> out;
   for (;;) {
     MAYFLY_ASSIGN(bool row, q.step());
@@ -40,6 +39,12 @@ Result<std::vector<T>> all_of(sqlite::Database& database, const char* sql, Resul
     MAYFLY_ASSIGN(auto value, from(q.text_at(0)));
     out.push_back(std::move(value));
   }
+}
+
+template <class T>
+Result<std::vector<T>> all_of(sqlite::Database& database, const char* sql, Result<T> (*from)(const std::string&)) {
+  MAYFLY_ASSIGN(auto q, database.prepare(sql));
+  return all_of(q, from);
 }
 
 // Few jobs have not ended and most have: the first question goes by the index, the second along the ids.
@@ -98,6 +103,28 @@ Result<std::vector<Job>> SqliteStore::jobs(const JobFilter& filter) {
   if (!filter.pool.empty()) q.text(filter.pool);
   if (!filter.image_version.empty()) q.text(filter.image_version);
   return all_jobs(q.integer(clamped(filter.limit)));
+}
+
+Result<std::optional<ImageBuild>> SqliteStore::image_build(BuildId id) {
+  std::scoped_lock lock(mutex_);
+  MAYFLY_ASSIGN(auto q, database_->prepare("SELECT body FROM image_builds WHERE id = ?"));
+  MAYFLY_ASSIGN(auto found, all_of(q.integer(clamped(id)), image_build_from_body));
+  return found.empty() ? std::nullopt : std::optional(std::move(found.front()));
+}
+
+Result<std::vector<ImageBuild>> SqliteStore::image_builds(const std::string& image, std::size_t limit) {
+  std::scoped_lock lock(mutex_);
+  if (image.empty()) {
+    MAYFLY_ASSIGN(auto all, database_->prepare("SELECT body FROM image_builds ORDER BY id DESC LIMIT ?"));
+    return all_of(all.integer(clamped(limit)), image_build_from_body);
+  }
+  MAYFLY_ASSIGN(auto q, database_->prepare("SELECT body FROM image_builds WHERE image = ? ORDER BY id DESC LIMIT ?"));
+  return all_of(q.text(image).integer(clamped(limit)), image_build_from_body);
+}
+
+Result<std::vector<ImageBuild>> SqliteStore::active_image_builds() {
+  std::scoped_lock lock(mutex_);
+  return all_of(*database_, "SELECT body FROM image_builds WHERE ended = 0 ORDER BY id", image_build_from_body);
 }
 
 Result<std::optional<Builder>> SqliteStore::builder(const BuilderId& id) {

@@ -1,0 +1,384 @@
+#include "control/builds.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "control/core_world_test.h"
+
+namespace mayfly {
+namespace {
+
+// A repository and a toolbox that are only values.
+class FakeWorks final : public ImageWorks {
+ public:
+  std::map<std::string, RecipeAt> refs_now;
+  std::optional<Error> broken;  // of the next build
+  std::vector<BuildFinding> findings;
+  int builds = 0, offers = 0;
+
+  Result<RecipeAt> resolve(const ImageSpec& image, const std::string& ref, Deadline) override {
+    for (const auto& [name, recipe] : refs_now)
+      if (name == ref || recipe.commit == ref) {
+        auto found = recipe;
+        found.release = name == image.branch;
+        return found;
+      }
+    return fail(ErrorCode::not_found, "there is no ref " + ref);
+  }
+  Result<std::vector<RefAt>> refs(const ImageSpec& image, Deadline) override {
+    std::vector<RefAt> out;
+    for (const auto& [name, recipe] : refs_now) out.push_back({name, recipe.content, name == image.branch});
+    return out;
+  }
+  Result<void> pack(const ImageSpec&, const std::string&, const std::string& tar, Deadline) override {
+    std::ofstream(tar) << "a tar";
+    return {};
+  }
+  Result<BuiltImage> build(const BuildOrder& order, Deadline) override {
+    ++builds;
+    if (auto e = std::exchange(broken, std::nullopt)) return Unexpected(*e);
+    return BuiltImage{"sha256:of-" + order.recipe.content + salt,
+                      order.image.name + ":build-" + std::to_string(order.id)};
+  }
+  Result<BuildJob> prepare_job(const BuildOrder&, Deadline) override { return BuildJob{"build", "out"}; }
+  Result<BuiltImage> take_in(const BuildOrder& order, const std::string&, Deadline d) override {
+    return build(order, d);
+  }
+  Error failure(const BuildOrder&, const std::string&) override {
+    return {ErrorCode::invalid, "the step failed", "Dockerfile:3", ""};
+  }
+  Result<Examination> examine(const BuildOrder& order, std::int64_t, Deadline) override {
+    return Examination{findings, "files-of-" + order.recipe.content + files, 100};
+  }
+  Result<void> offer(const BuildOrder&, const BuiltImage&, Deadline) override { return ++offers, Result<void>(); }
+  std::string layers() const override { return ""; }
+  std::string salt, files;  // what differs from build to build of the same recipe: bytes, and files that matter
+};
+
+class BuildsTest : public ::testing::Test {
+ protected:
+  BuildsTest() {
+    ImageSpec tool;
+    tool.name = "tool";
+    tool.recipe = "images/tool";
+    tool.repository = "somewhere";
+    tool.attempts = {"./smoke.sh"};
+    world.config.images["tool"] = tool;
+    commit("main", "one");
+  }
+  void start() {
+    mailbox.clear();
+    builds.reset();
+    world.start();
+    builds = std::make_unique<Builds>(Builds::Parts{
+        world.clock, world.log, world.store, world.secrets, works, world.paths, world.config, world.core(),
+        [this](auto f) { mailbox.push_back(f); }, [this](auto f) { mailbox.push_back(f); }});
+    ASSERT_TRUE(builds->recover());
+  }
+  ImageSpec& tool() { return world.config.images["tool"]; }
+  void commit(const std::string& ref, const std::string& content, const std::string& author = "Ann <ann@team>") {
+    RecipeAt r;
+    r.commit = "commit-" + content + std::to_string(++commits);
+    r.content = content;
+    r.authors = {author};
+    r.dockerfile = "Dockerfile";
+    works.refs_now[ref] = r;
+  }
+  // Until nothing happens by itself; with time, what comes within it.
+  void run(Duration limit = {}) {
+    Time end = world.clock.now() + limit;
+    for (int i = 0; i < 1000; ++i) {
+      builds->tick();
+      world.run(std::chrono::minutes(2));
+      auto messages = std::exchange(mailbox, {});
+      for (auto& m : messages) m();
+      if (!messages.empty()) continue;
+      auto wake = builds->wake();
+      if (!wake || *wake > end) return;
+      world.clock.set(std::max(world.clock.now(), *wake));
+    }
+    FAIL() << "it never comes to rest";
+  }
+  BuildId request(const std::string& ref = "", bool again = false) {
+    BuildId id = 0;
+    builds->request({"tool", ref, BuildTrigger::hand, "ann", again}, [&](Result<ImageBuild> b) { id = b ? b->id : 0; });
+    return id;
+  }
+  ImageBuild build(BuildId id) { return builds->build(id).value(); }
+  BuildState state(BuildId id) { return build(id).state; }
+  std::string approve(BuildId id, const std::string& who) {
+    auto said = std::make_shared<std::string>("nothing");
+    builds->approve(id, who, [said](Result<ImageBuild> b) { *said = b ? "" : b.error().what; });
+    run();
+    return *said;
+  }
+  std::string latest(const std::string& image) { return world.core().image_status(image)->versions[0].digest; }
+  std::size_t versions() { return world.core().image_status("tool")->versions.size(); }
+
+  World world;
+  FakeWorks works;
+  std::deque<std::function<void()>> mailbox;
+  std::unique_ptr<Builds> builds;
+  int commits = 0;
+};
+
+TEST_F(BuildsTest, FromTheBranchToAVersionThroughARealJob) {
+  std::vector<std::string> scripts;
+  world.fake.outcome = [&](const agent::Assign& a) { return scripts.push_back(a.script), FakeOutcome(); };
+  start();
+  auto id = request();
+  run();
+  auto b = build(id);
+  EXPECT_EQ(b.state, BuildState::released) << b.problem;
+  EXPECT_EQ(b.version, "1.0.0");
+  EXPECT_EQ(b.ref, "main");
+  ASSERT_EQ(scripts.size(), 1u);
+  EXPECT_NE(scripts[0].find("./smoke.sh"), std::string::npos);
+  EXPECT_EQ(world.core().job(b.try_job)->spec.pool, "try-1");
+  EXPECT_EQ(works.offers, 1) << "released from its branch: later builds may use its layers";
+  world.core().step();
+  EXPECT_EQ(world.core().status().pools.size(), 1u) << "the trial's pool is gone";
+}
+
+TEST_F(BuildsTest, AProposedChangeIsTriedAndNeverReleasedNorOffered) {
+  commit("better", "two");
+  start();
+  auto id = request("better");
+  run();
+  EXPECT_EQ(state(id), BuildState::passed);
+  EXPECT_EQ(versions(), 0u);
+  EXPECT_EQ(works.offers, 0);
+}
+
+TEST_F(BuildsTest, AFailedTrialABadFindingAndABrokenStepFailIt) {
+  world.fake.outcome = [](const agent::Assign&) { return FakeOutcome{{JobCause::exited, 3, 0, {}}, {}, {}}; };
+  start();
+  auto tried = request();
+  run();
+  EXPECT_EQ(state(tried), BuildState::failed);
+  EXPECT_NE(build(tried).problem.find("exit code 3"), std::string::npos) << build(tried).problem;
+  commit("main", "two");
+  works.findings = {{false, "shell", "none"}, {true, "user", "nobody there"}};
+  auto seen = request();
+  run();
+  EXPECT_EQ(build(seen).problem, "nobody there");
+  commit("main", "three");
+  works.broken = Error{ErrorCode::invalid, "RUN false", "Dockerfile:2", ""};
+  auto broken = request();
+  run();
+  EXPECT_EQ(state(broken), BuildState::failed);
+  EXPECT_EQ(versions(), 0u);
+}
+
+TEST_F(BuildsTest, WhatMayPassIsTriedAgainButNotForEver) {
+  start();
+  works.broken = Error{ErrorCode::unavailable, "the registry does not answer", "", ""};
+  auto id = request();
+  run();
+  EXPECT_EQ(state(id), BuildState::building);
+  EXPECT_NE(build(id).problem.find("registry"), std::string::npos);
+  run(std::chrono::minutes(5));
+  EXPECT_EQ(state(id), BuildState::released) << build(id).problem;
+  works.refs_now.erase("main");
+  auto gone = request("no-such");
+  run(std::chrono::hours(1));
+  EXPECT_EQ(state(gone), BuildState::failed);
+}
+
+TEST_F(BuildsTest, TheSameRecipeIsBuiltOnce) {
+  commit("better", "two");
+  start();
+  auto proposed = request("better");
+  run();
+  commit("main", "two");
+  auto merged = request();
+  run();
+  EXPECT_EQ(works.builds, 1);
+  EXPECT_EQ(state(merged), BuildState::released);
+  EXPECT_EQ(build(merged).same_as, proposed);
+  EXPECT_EQ(build(merged).digest, build(proposed).digest);
+}
+
+TEST_F(BuildsTest, TwoMergesWithinASecondReleaseTheLater) {
+  tool().approvals = 1;
+  start();
+  auto first = request();
+  run();
+  commit("main", "two");
+  auto second = request();
+  run();
+  EXPECT_EQ(state(first), BuildState::superseded);
+  EXPECT_EQ(state(second), BuildState::waiting);
+  EXPECT_EQ(approve(second, "bob"), "");
+  EXPECT_EQ(state(second), BuildState::released);
+  EXPECT_EQ(versions(), 1u);
+}
+
+TEST_F(BuildsTest, ApprovalsComeFromOthersAndGoWithTheRecipe) {
+  tool().approvals = 2;
+  commit("better", "two", "Carol <carol@team>");
+  start();
+  auto proposed = request("better");
+  run();
+  EXPECT_NE(approve(proposed, "carol"), "") << "the author";
+  EXPECT_EQ(approve(proposed, "bob"), "");
+  EXPECT_NE(approve(proposed, "bob"), "") << "twice";
+  commit("main", "two", "Carol <carol@team>");
+  auto merged = request();
+  run();
+  EXPECT_EQ(state(merged), BuildState::waiting);
+  EXPECT_EQ(build(merged).approvals.size(), 1u) << "bob saw this very image";
+  EXPECT_EQ(approve(merged, "dave"), "");
+  EXPECT_EQ(state(merged), BuildState::released);
+  auto version = world.core().image_status("tool")->versions[0];
+  EXPECT_EQ(version.approved_by, (std::vector<std::string>{"bob", "dave"}));
+}
+
+TEST_F(BuildsTest, AChangeVoidsApprovalsEvenOneThatNobodyHasBuiltYet) {
+  tool().approvals = 2;
+  start();
+  auto id = request();
+  run();
+  EXPECT_EQ(approve(id, "bob"), "");
+  commit("main", "two");
+  EXPECT_NE(approve(id, "carol"), "");
+  EXPECT_EQ(state(id), BuildState::superseded);
+  EXPECT_EQ(versions(), 0u);
+}
+
+TEST_F(BuildsTest, AWatchedRepositoryIsBuiltWhereItsRecipeChanged) {
+  tool().watch = seconds(10);
+  commit("refs/pull/1/head", "two");
+  commit("elsewhere", "one");  // a branch that does not touch the recipe
+  start();
+  run(seconds(15));
+  auto all = builds->builds("tool", 10).value();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[1].trigger, BuildTrigger::merge);
+  EXPECT_EQ(all[1].state, BuildState::released);
+  EXPECT_EQ(all[0].trigger, BuildTrigger::commit);
+  EXPECT_EQ(all[0].state, BuildState::passed);
+  commit("main", "two");  // merged
+  run(seconds(30));
+  EXPECT_EQ(builds->builds("tool", 10)->size(), 3u);
+  EXPECT_EQ(versions(), 2u);
+  EXPECT_EQ(works.builds, 2);
+}
+
+TEST_F(BuildsTest, ANightlyRebuildIsReleasedOnlyIfItsFilesChanged) {
+  tool().rebuild = "0 3 * * *";
+  start();
+  auto first = request();
+  run();
+  works.salt = "-another-log";
+  run(std::chrono::hours(24));
+  auto all = builds->builds("tool", 10).value();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].trigger, BuildTrigger::schedule);
+  EXPECT_EQ(all[0].state, BuildState::unchanged) << all[0].problem;
+  works.files = "-a-fixed-library";
+  run(std::chrono::hours(24));
+  all = builds->builds("tool", 10).value();
+  EXPECT_EQ(all[0].state, BuildState::released);
+  EXPECT_EQ(state(first), BuildState::released);
+  EXPECT_EQ(versions(), 2u);
+}
+
+TEST_F(BuildsTest, ImagesThatAreBuiltFromOneAnotherFollowInOrder) {
+  auto top = tool();
+  top.name = "top";
+  world.config.images["top"] = top;
+  start();
+  works.refs_now["main"].bases = {};
+  // Both are asked for at once, the dependent one first.
+  BuildId above = 0;
+  auto with_base = works.refs_now["main"];
+  with_base.bases = {"localhost/mayfly/tool:latest"};
+  with_base.content = "above", with_base.commit = "commit-above";
+  works.refs_now["upper"] = with_base;
+  world.config.images["top"].branch = "upper";
+  auto base = request();
+  builds->request({"top", "", BuildTrigger::hand, "ann", false}, [&](Result<ImageBuild> b) { above = b->id; });
+  run();
+  EXPECT_EQ(state(base), BuildState::released);
+  EXPECT_EQ(state(above), BuildState::released) << build(above).problem;
+  EXPECT_EQ(build(above).bases.at("tool"), latest("tool"));
+  // A new base is followed.
+  works.salt = "-2", works.files = "-2";
+  commit("main", "two");
+  request();
+  run();
+  auto all = builds->builds("top", 10).value();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].trigger, BuildTrigger::base);
+  EXPECT_EQ(all[0].state, BuildState::released) << all[0].problem;
+  EXPECT_EQ(all[0].bases.at("tool"), latest("tool"));
+}
+
+TEST_F(BuildsTest, BuiltInABuilderWhenAPoolIsNamedForIt) {
+  tool().builder = "p";
+  start();
+  auto id = request();
+  run();
+  auto b = build(id);
+  EXPECT_EQ(b.state, BuildState::released) << b.problem;
+  EXPECT_EQ(world.core().job(b.build_job)->spec.pool, "p");
+  EXPECT_EQ(b.builder_digest, world.core().job(b.build_job)->image_digest);
+  commit("main", "two");
+  world.fake.outcome = [](const agent::Assign&) { return FakeOutcome{{JobCause::exited, 1, 0, {}}, {}, {}}; };
+  auto broken = request();
+  run();
+  EXPECT_NE(build(broken).problem.find("Dockerfile:3"), std::string::npos) << build(broken).problem;
+}
+
+TEST_F(BuildsTest, KilledAtAnyMomentItGoesOnWithOneTrialAndOneVersion) {
+  for (int cut = 0; cut < 40; ++cut) {
+    commit("main", "cut-" + std::to_string(cut));
+    start();
+    auto before = versions();
+    auto id = request();
+    for (int i = 0; i < cut; ++i) {  // so many messages, then the daemon is gone
+      builds->tick();
+      if (!mailbox.empty()) {
+        auto m = std::move(mailbox.front());
+        mailbox.pop_front();
+        m();
+      }
+      world.core().step();
+      if (i % 3 == 2) world.run(seconds(1));
+    }
+    start();
+    run(std::chrono::minutes(10));
+    EXPECT_EQ(state(id), BuildState::released) << cut << ": " << build(id).problem;
+    EXPECT_EQ(versions(), before + 1) << cut;
+    int trials = 0;
+    auto jobs = world.store.jobs({}).value();
+    for (const auto& j : jobs) trials += j.spec.pool == "try-" + std::to_string(id);
+    EXPECT_EQ(trials, 1) << cut;
+  }
+}
+
+TEST_F(BuildsTest, ACancelledBuildStopsItsTrial) {
+  world.fake.outcome = [](const agent::Assign&) {
+    return FakeOutcome{{JobCause::exited, 0, 0, {}}, std::chrono::hours(1), {}};
+  };
+  start();
+  auto id = request();
+  for (int i = 0; i < 100 && state(id) != BuildState::trying; ++i) {
+    if (!mailbox.empty()) {
+      auto m = std::move(mailbox.front());
+      mailbox.pop_front();
+      m();
+    }
+    world.core().step();
+  }
+  ASSERT_EQ(state(id), BuildState::trying);
+  builds->cancel(id, "ann", [](Result<ImageBuild>) {});
+  run();
+  EXPECT_EQ(state(id), BuildState::cancelled);
+  EXPECT_EQ(versions(), 0u);
+}
+
+}  // namespace
+}  // namespace mayfly

@@ -1,0 +1,104 @@
+#include "images/build_script.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+
+namespace mayfly {
+namespace {
+
+std::string quoted(const std::string& text) { return shell_quote({text}); }
+
+std::string build_command(const BuildOrder& order, const std::string& storage) {
+  // chroot isolation: needs no more privilege than unpacking does, and works inside containers.
+  std::vector<std::string> argv{"buildah",     "build",
+                                "--isolation", "chroot",
+                                "--layers",    "--force-rm",
+                                "--timestamp", std::to_string(to_micros(order.recipe.at) / 1'000'000),
+                                "--iidfile",   storage + "/image-id",
+                                "--file",      order.recipe.dockerfile};
+  if (order.fresh) argv.emplace_back("--no-cache");
+  // No registry has those of this host's own storage, which are put on offer as they are now.
+  bool own = std::any_of(order.recipe.bases.begin(), order.recipe.bases.end(),
+                         [](const std::string& base) { return base.starts_with("localhost/"); });
+  if (order.fresh && !own) argv.emplace_back("--pull-always");
+  for (const auto& [key, value] : order.image.args) argv.insert(argv.end(), {"--build-arg", key + "=" + value});
+  for (const auto& name : order.image.secrets)
+    argv.insert(argv.end(), {"--secret", fmt::format("id={},env={}", name, secret_variable(name))});
+  argv.emplace_back(".");
+  return shell_quote(argv);
+}
+
+}  // namespace
+
+std::string build_script(const BuildOrder& order, const BuildScript& places) {
+  std::string stores = places.layers.empty() ? "" : fmt::format("additionalimagestores = [\"{}\"]\n", places.layers);
+  std::string out = fmt::format(R"(set -eu
+storage={storage} layers={layers} output={output}
+mkdir -p "$storage" "$output"
+cat >"$storage/storage.conf" <<'CONF'
+[storage]
+driver = "overlay"
+graphroot = "{plain}/root"
+runroot = "{plain}/run"
+[storage.options]
+{stores}[storage.options.overlay]
+skip_mount_home = "true"
+CONF
+export CONTAINERS_STORAGE_CONF="$storage/storage.conf"
+# The same content gives the same layers, whenever it was checked out.
+find . -exec touch -h -d @{at} {{}} +
+)",
+                                fmt::arg("storage", quoted(places.storage)), fmt::arg("layers", quoted(places.layers)),
+                                fmt::arg("output", quoted(places.output)), fmt::arg("plain", places.storage),
+                                fmt::arg("stores", stores), fmt::arg("at", to_micros(order.recipe.at) / 1'000'000));
+  out += build_command(order, places.storage) + "\n";
+  // An image that is in the read-only store whole was released before: its id says all. Else the cached steps go along,
+  // so that the next build finds them. A step that is there already is not moved again.
+  out += R"(id=$(cat "$storage/image-id") id=${id#sha256:}
+if [ -n "$layers" ] && grep -q "\"id\":\"$id\"" "$layers/overlay-images/images.json"; then
+  echo "$id" >"$output/known"
+  echo "mayfly: every step was cached; this image was released before"
+  exit 0
+fi
+buildah push --quiet --disable-compression "$id" "oci:$output/image:final"
+number=0
+for step in $(buildah images --all --quiet --no-trunc --filter readonly=false); do
+  step=${step#sha256:}
+  [ "$step" != "$id" ] || continue
+  number=$((number + 1))
+  buildah push --quiet --disable-compression "$step" "oci:$output/image:step-$number"
+done
+)";
+  return out;
+}
+
+std::string builder_script(const BuildOrder& order) {
+  std::string out = fmt::format(R"(#!/bin/sh
+set -eu
+storage=/var/lib/containers
+if [ "${{1:-}}" != inside ]; then
+  ids=0
+  while read -r _ _ count; do ids=$((ids + count)); done </proc/self/uid_map
+  echo "root:0:$ids" >/etc/subuid
+  echo "root:0:$ids" >/etc/subgid
+  exec unshare --user --map-users="0,0,$ids" --map-groups="0,0,$ids" --setuid 0 --setgid 0 --mount /bin/sh "$0" inside
+fi
+# Overlays need a file system below them that is none itself.
+mkdir -p "$storage"
+mount -t tmpfs -o mode=0755 mayfly-build "$storage"
+export _CONTAINERS_USERNS_CONFIGURED=done
+layers={layers}
+[ -e "$layers/overlay-images/images.json" ] || layers=
+)",
+                                fmt::arg("layers", layers_in_builder));
+  // Without released layers the line that names them would be an error.
+  out += "if [ -n \"$layers\" ]; then\n" +
+         build_script(order, {"/var/lib/containers/build", layers_in_builder, builder_output}) + "else\n" +
+         build_script(order, {"/var/lib/containers/build", "", builder_output}) + "fi\n";
+  return out;
+}
+
+}  // namespace mayfly

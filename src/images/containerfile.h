@@ -1,0 +1,25 @@
+#pragma once
+// A Dockerfile as text: what it is built FROM, and mistakes that no builder need be started for. Pure.
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace mayfly {
+
+struct Containerfile {
+  std::vector<std::string> bases;  // of its FROM lines, arguments filled in; stages and `scratch` left out
+};
+
+// `where` is its path, for messages. An instruction that does not exist, or anything but ARG before FROM: invalid, with
+// line and excerpt. What only a build can tell is left to it.
+Result<Containerfile> read_containerfile(std::string_view text, const std::string& where,
+                                         const std::map<std::string, std::string>& args);
+
+// The line of a file, with its neighbours, as compilers show it. Lines count from 1.
+std::string excerpt(std::string_view text, int line);
+
+}  // namespace mayfly

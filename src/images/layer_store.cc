@@ -1,0 +1,109 @@
+#include "images/layer_store.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+
+#include <boost/json.hpp>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "os/file.h"
+#include "os/process.h"
+
+namespace mayfly {
+namespace fs = std::filesystem;
+namespace json = boost::json;
+
+namespace {
+// Else each store leaves a mount of itself behind, for as long as the host is up.
+constexpr const char* no_mount = "overlay.skip_mount_home=true";
+}  // namespace
+
+// The policy file's absence means "accept anything", as if it said so, which is its default.
+std::vector<std::string> skopeo_command(const std::string& command) {
+  std::vector<std::string> argv{"skopeo"};
+  if (access("/etc/containers/policy.json", R_OK) != 0) argv.emplace_back("--insecure-policy");
+  argv.push_back(command);
+  return argv;
+}
+
+std::string LayerStore::name_in_store(const std::string& name) const {
+  return fmt::format("containers-storage:[overlay@{}+{}/run:{}]{}", root(), directory_, no_mount, name);
+}
+
+Result<void> LayerStore::copy(const std::string& from, const std::string& to, Deadline deadline) {
+  auto argv = skopeo_command("copy");
+  argv.insert(argv.end(), {"--quiet", from, to});
+  MAYFLY_ASSIGN(auto done, os::run({.argv = argv, .deadline = deadline}));
+  if (!done.ok()) return fail(ErrorCode::unavailable, "an image cannot be copied: " + done.last_error_line(), from);
+  return {};
+}
+
+Result<void> LayerStore::ensure(Deadline deadline) {
+  const std::lock_guard lock(mutex_);
+  MAYFLY_TRY(os::make_directories(directory_));
+  if (fs::exists(root() + "/overlay-images/images.lock")) return {};
+  MAYFLY_ASSIGN(auto done, os::run({.argv = {"buildah", "--root", root(), "--runroot", directory_ + "/run",
+                                             "--storage-driver", "overlay", "--storage-opt", no_mount, "images"},
+                                    .deadline = deadline}));
+  if (!done.ok())
+    return fail(ErrorCode::unavailable, "the store for shared layers cannot be made: " + done.last_error_line(),
+                root());
+  return {};
+}
+
+Result<void> LayerStore::add_base(const std::string& name, Deadline deadline) {
+  if (!name.starts_with("localhost/")) return {};
+  const std::lock_guard lock(mutex_);
+  auto digest = [&](const std::string& where) -> Result<std::string> {
+    auto argv = skopeo_command("inspect");
+    argv.insert(argv.end(), {"--format", "{{.Digest}}", where});
+    MAYFLY_ASSIGN(auto done, os::run({.argv = argv, .deadline = deadline}));
+    return done.ok() ? std::string(trim(done.out)) : "";
+  };
+  MAYFLY_ASSIGN(auto here, digest("containers-storage:" + name));
+  MAYFLY_ASSIGN(auto there, digest(name_in_store(name)));
+  if (here.empty() && there.empty())
+    return fail(ErrorCode::invalid, fmt::format("the base image {} is not in this host's storage", name), "FROM",
+                "`buildah images` lists those that are there.");
+  if (here.empty() || here == there) return {};
+  return copy("containers-storage:" + name, name_in_store(name), deadline);
+}
+
+Result<void> LayerStore::add_image(const std::string& layout, const std::string& name, Deadline deadline) {
+  const std::lock_guard lock(mutex_);
+  MAYFLY_ASSIGN(auto names, BuiltLayout(layout).names());
+  auto repository = name.substr(0, name.rfind(':'));
+  for (const auto& n : names) {
+    if (n == "final") continue;
+    // A step's name carries its digest: a later build's steps must not take the names of this one's away.
+    MAYFLY_ASSIGN(auto digest, BuiltLayout(layout).digest(n));
+    MAYFLY_TRY(copy("oci:" + layout + ":" + n, name_in_store(repository + "-step:" + digest.substr(7, 20)), deadline));
+  }
+  return copy("oci:" + layout + ":final", name_in_store(name), deadline);
+}
+
+Result<void> LayerStore::remember(const std::string& image_id, const Known& known) {
+  MAYFLY_TRY(os::make_directories(directory_ + "/known"));
+  return os::write_file_atomically(
+      directory_ + "/known/" + image_id,
+      json::serialize(json::object{{"digest", known.digest}, {"reference", known.reference}}));
+}
+
+Result<LayerStore::Known> LayerStore::recall(const std::string& image_id) const {
+  if (image_id.size() != 64 || image_id.find_first_not_of("0123456789abcdef") != std::string::npos)
+    return fail(ErrorCode::invalid, "the builder names no image", "known");
+  MAYFLY_ASSIGN(auto text, os::read_file(directory_ + "/known/" + image_id, 4096));
+  boost::system::error_code ec;
+  auto value = json::parse(text, ec);
+  if (ec || !value.is_object()) return fail(ErrorCode::internal, "the record of a released image is damaged", image_id);
+  auto part = [&](std::string_view key) {
+    const auto* v = value.get_object().if_contains(key);
+    return v && v->is_string() ? std::string(v->get_string()) : std::string();
+  };
+  return Known{part("digest"), part("reference")};
+}
+
+}  // namespace mayfly
