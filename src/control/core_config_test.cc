@@ -23,7 +23,8 @@ struct ConfigWorld : World {
   }
   int recorded(const std::string& kind) {
     int n = 0;
-    for (const auto& e : store.ledger(0, 1000, {}).value()) n += e.kind == kind;
+    auto entries = store.ledger(0, 1000, {});
+    for (const auto& e : *entries) n += e.kind == kind;
     return n;
   }
 };

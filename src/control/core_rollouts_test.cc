@@ -44,7 +44,8 @@ class Rollouts : public ::testing::Test {
   }
   std::map<std::string, int> alive(BuilderState state) {
     std::map<std::string, int> out;
-    for (const auto& b : w.core().builders(false).value())
+    auto builders = w.core().builders(false);
+    for (const auto& b : *builders)
       if (b.state == state) ++out[b.image_version];
     return out;
   }
