@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "app/config_shapes.h"
 #include "base/result.h"
 #include "base/text.h"
 
@@ -15,146 +16,7 @@ using S = ConfigSection;
 using T = const ConfigTarget&;
 using V = const ConfigValue&;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
-bool is_variable(std::string_view text) {
-  return !text.empty() && text.size() <= 200 && !is_digit(text[0]) &&
-         std::all_of(text.begin(), text.end(), [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
-}
-
-bool is_pool_name(std::string_view text) { return is_dns_label(text) && text.size() <= 50; }
-
-// A secret's name becomes a variable: npm-token is NPM_TOKEN.
-bool is_secret_name(std::string_view text) { return is_dns_label(text) && !is_digit(text[0]); }
-
-bool is_label(std::string_view text) {
-  return !text.empty() && text.size() <= 100 && std::all_of(text.begin(), text.end(), [](char c) {
-    return is_letter(c) || is_digit(c) || c == '-' || c == '_' || c == '.' || c == '/' || c == ':' || c == '+';
-  });
-}
-
-bool is_platform(std::string_view text) { return text == "local"; }
-
-bool is_address(std::string_view text) {
-  auto colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return false;
-  auto host = text.substr(0, colon), port = text.substr(colon + 1);
-  bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  if (bracketed) host = host.substr(1, host.size() - 2);
-  bool fits = std::all_of(host.begin(), host.end(), [&](char c) {
-    return is_letter(c) || is_digit(c) || c == '.' || c == '-' || (bracketed && c == ':');
-  });
-  int number = 0;
-  auto [end, ec] = std::from_chars(port.data(), port.data() + port.size(), number);
-  return fits && host.size() <= 253 && !port.empty() && is_digit(port[0]) && ec == std::errc() &&
-         end == port.data() + port.size() && number >= 1 && number <= 65535;
-}
-
-bool is_image(std::string_view text) {
-  return !text.empty() && text.size() <= 1000 && std::all_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) > 0x20 && c != 0x7f;
-  });
-}
-
-// HOST[:PORT] and below it a path as registries allow it. No tag: each version brings its own.
-bool is_repository(std::string_view text) {
-  auto slash = text.find('/');
-  if (slash == std::string_view::npos || slash == 0 || text.size() > 255) return false;
-  auto host = std::string(text.substr(0, slash));
-  bool port = host.find(':', host.starts_with('[') ? host.find(']') : 0) != std::string::npos;
-  if (!is_address(port ? host : host + ":443")) return false;
-  for (const auto& part : split(text.substr(slash + 1), '/')) {
-    auto plain = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'z'); };
-    if (part.empty() || !plain(part.front()) || !plain(part.back())) return false;
-    if (!std::all_of(part.begin(), part.end(), [&](char c) { return plain(c) || c == '.' || c == '_' || c == '-'; }))
-      return false;
-  }
-  return true;
-}
-
-bool is_tool(std::string_view text) {
-  return !text.empty() && text.size() <= 100 && (is_digit(text[0]) || is_letter(text[0])) &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           return is_letter(c) || is_digit(c) || std::string_view(".+_-").find(c) != std::string_view::npos;
-         });
-}
-
-bool is_percent(std::string_view text) {
-  double n = -1;
-  auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n, std::chars_format::fixed);
-  return ec == std::errc() && end + 1 == text.data() + text.size() && *end == '%' && n >= 0 && n <= 100;
-}
-
 double share_of(const std::string& percent) { return std::strtod(percent.c_str(), nullptr) / 100; }
-bool is_capability(std::string_view text) {
-  return !text.empty() && text.size() <= 100 && std::all_of(text.begin(), text.end(), [](char c) {
-    return is_letter(c) || is_digit(c) || c == '_' || c == '.' || c == '-';
-  });
-}
-
-bool is_version(std::string_view text) {
-  int numbers = 0;
-  bool between = true;
-  for (char c : text) {
-    if (!is_digit(c) && (c != '.' || between)) return false;
-    if (c != '.' && between) ++numbers;
-    between = c == '.';
-  }
-  return !between && numbers <= 4;
-}
-
-bool is_source(std::string_view text) {
-  return !text.empty() && text.size() <= 201 && std::all_of(text.begin(), text.end(), [](char c) {
-    return is_letter(c) || is_digit(c) || c == '.' || c == '-' || c == '_' || c == '/';
-  }) && std::count(text.begin(), text.end(), '/') <= 1 && text.front() != '/' && text.back() != '/';
-}
-
-bool is_runner_label(std::string_view text) {
-  return !text.empty() && text.size() <= 256 &&
-         std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == ','; });
-}
-
-bool is_command(std::string_view text) {
-  return !text.empty() && text.size() <= 4000 && text.find_first_of(std::string_view("\n\r\0", 3)) == std::string_view::npos;
-}
-
-bool has_five_fields(std::string_view text) {
-  int fields = 0;
-  bool between = true;
-  for (char c : text) {
-    if (c != ' ' && between) ++fields;
-    between = c == ' ';
-  }
-  return fields == 5;
-}
-
-constexpr ConfigShape name_shape{is_dns_label, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
-                                 "1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit"};
-constexpr ConfigShape pool_shape{is_pool_name, "^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$",
-                                 "1 to 50 of a-z, 0-9 and '-', beginning and ending with a letter or digit"};
-constexpr ConfigShape secret_shape{
-    is_secret_name, "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
-    "1 to 63 of a-z, 0-9 and '-', beginning with a letter and ending with a letter or digit"};
-constexpr ConfigShape variable_shape{is_variable, "^[A-Za-z_][A-Za-z0-9_]{0,199}$",
-                                     "letters, digits and '_', not beginning with a digit"};
-constexpr ConfigShape label_shape{is_label, "^[A-Za-z0-9_./:+-]{1,100}$", "1 to 100 letters, digits and any of '-_./:+'"};
-constexpr ConfigShape platform_shape{is_platform, "^local$", "'local', so far"};
-constexpr ConfigShape address_shape{is_address, "^(\\[[0-9A-Za-z.:-]+\\]|[0-9A-Za-z.-]+):[0-9]{1,5}$",
-                                    "HOST:PORT with a port from 1 to 65535"};
-constexpr ConfigShape cron_shape{has_five_fields, "^\\s*\\S+(\\s+\\S+){4}\\s*$", "five fields: minute hour day-of-month month day-of-week"};
-constexpr ConfigShape repository_shape{is_repository,
-                                       "^(\\[[0-9A-Fa-f:]+\\]|[0-9A-Za-z.-]+)(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$",
-                                       "HOST[:PORT]/PATH, in lower case and without a tag"};
-constexpr ConfigShape tool_shape{is_tool, "^[0-9A-Za-z][0-9A-Za-z.+_-]{0,99}$", "the name of a program or a package"};
-constexpr ConfigShape percent_shape{is_percent, "^[0-9]{1,3}(\\.[0-9]{1,4})?%$", "a percentage from 0% to 100%"};
-constexpr ConfigShape source_shape{is_source, "^([A-Za-z0-9_-]{1,100}/)?[A-Za-z0-9._-]{1,100}$",
-                                      "NAME or OWNER/NAME"};
-constexpr ConfigShape runner_label_shape{is_runner_label, "^[^,\\x00-\\x1f]{1,256}$", "1 to 256 characters without commas"};
-constexpr ConfigShape capability_shape{is_capability, "^[A-Za-z0-9_.-]{1,100}$", "letters, digits, '_', '.' and '-'"};
-constexpr ConfigShape version_shape{is_version, "^[0-9]+(\\.[0-9]+){0,3}$", "numbers with dots between"};
-constexpr ConfigShape command_shape{is_command, "^[^\\n\\r\\u0000]{1,4000}$", "one line of at most 4000 bytes"};
-constexpr ConfigShape image_shape{is_image, "^\\S{1,1000}$", "a reference without spaces"};
 
 constexpr ConfigBlock ci_blocks[] = {{"azure-devops", S::azure_devops}, {"github", S::github}};
 

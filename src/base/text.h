@@ -29,6 +29,7 @@ bool is_dns_label(std::string_view text);
 std::vector<std::string> split(std::string_view text, char separator);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::string_view trim(std::string_view text);
+std::string to_lower(std::string_view text);  // A–Z only, whatever the locale
 // Offset of the first byte that is not part of well-formed UTF-8; npos: there is none.
 std::size_t ill_formed_utf8(std::string_view text);
 std::string to_hex(std::string_view bytes);

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 
 #include <fmt/format.h>
 
@@ -128,34 +129,37 @@ int apply_it(Call& call, Api& api, json::object body, const json::object& plan) 
   return 0;
 }
 
+// Asks the daemon what the file would change.
+int with_plan(Call& call, const std::function<int(Api&, json::object, const json::object&)>& then) {
+  auto body = submission(call);
+  if (!body) return call.failed(body.error());
+  auto api = api_of(call);
+  if (!api) return call.usage(api.error());
+  auto plan = api->post("/v1/plan", json::serialize(*body));
+  if (!plan) return call.failed(plan.error());
+  return then(*api, std::move(*body), *plan);
+}
+
 }  // namespace
 
 int command_plan(Call& call) {
-  auto body = submission(call);
-  if (!body) return call.failed(body.error());
-  auto api = api_of(call);
-  if (!api) return call.usage(api.error());
-  auto plan = api->post("/v1/plan", json::serialize(*body));
-  if (!plan) return call.failed(plan.error());
-  call.output.out(call.has("json") ? json::serialize(*plan) + "\n" : shown(*plan, call.output));
-  return call.has("exit-code") && !read_objects(*plan, "changes").empty() ? exit_changes : 0;
+  return with_plan(call, [&](Api&, json::object, const json::object& plan) {
+    call.output.out(call.has("json") ? json::serialize(plan) + "\n" : shown(plan, call.output));
+    return call.has("exit-code") && !read_objects(plan, "changes").empty() ? exit_changes : 0;
+  });
 }
 
 int command_apply(Call& call) {
-  auto body = submission(call);
-  if (!body) return call.failed(body.error());
-  auto api = api_of(call);
-  if (!api) return call.usage(api.error());
-  auto plan = api->post("/v1/plan", json::serialize(*body));
-  if (!plan) return call.failed(plan.error());
-  bool nothing = read_objects(*plan, "changes").empty();
-  if (!call.has("json"))
-    call.output.out(shown(*plan, call.output));
-  else if (nothing)
-    call.output.out(json::serialize(*plan) + "\n");
-  if (nothing) return 0;
-  if (auto may = may_apply(call, *plan); !may) return call.failed(may.error());
-  return apply_it(call, *api, std::move(*body), *plan);
+  return with_plan(call, [&](Api& api, json::object body, const json::object& plan) {
+    bool nothing = read_objects(plan, "changes").empty();
+    if (!call.has("json"))
+      call.output.out(shown(plan, call.output));
+    else if (nothing)
+      call.output.out(json::serialize(plan) + "\n");
+    if (nothing) return 0;
+    if (auto may = may_apply(call, plan); !may) return call.failed(may.error());
+    return apply_it(call, api, std::move(body), plan);
+  });
 }
 
 std::vector<Command> config_change_commands() {

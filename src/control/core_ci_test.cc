@@ -366,16 +366,7 @@ TEST(CoreCi, OneTimeSecretsDoNotOutliveTheDaemon) {
 void live(CiTestWorld& w, int crash_at) {
   w.takes = seconds(3);
   w.crash_at = crash_at;
-  auto careful = [&](auto action) {
-    for (int tries = 0; tries < 3; ++tries) {
-      try {
-        return action();
-      } catch (const Crash&) {
-        w.crash_at = 0;
-        w.start();
-      }
-    }
-  };
+  auto careful = [&](auto action) { w.survive(action); };
   for (auto id : {"1", "2", "3", "4"}) w.ci_world.queue(pending(id));
   careful([&] { w.start(); });
   careful([&] { w.pass(seconds(2)); });

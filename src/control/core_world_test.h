@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <filesystem>
+#include <functional>
 
 #include <gtest/gtest.h>
 
@@ -119,6 +120,18 @@ class World {
     parts.on_drained = on_drained;
     core_ = std::make_unique<Core>(std::move(parts), *agents_, *executor_);
     ASSERT_TRUE(core_->recover());
+  }
+
+  // Does it; where the planned crash comes in between, again with the next daemon.
+  void survive(const std::function<void()>& action) {
+    for (int tries = 0; tries < 3; ++tries) {
+      try {
+        return action();
+      } catch (const Crash&) {
+        crash_at = 0;
+        start();
+      }
+    }
   }
 
   // Steps until nothing happens any more, moving the clock to whatever comes next within `limit`.

@@ -12,10 +12,12 @@
 #include <fmt/format.h>
 
 #include "images/digest.h"
+#include "images/oci_layout.h"
 #include "os/file.h"
 
 namespace mayfly {
 namespace json = boost::json;
+using images::is_sha256_digest;
 namespace {
 
 constexpr std::size_t max_document = 16u << 20;
@@ -38,11 +40,6 @@ std::vector<json::object> objects_at(const json::object& o, std::string_view key
 std::string name_of(const json::object& descriptor) {
   const auto* a = descriptor.if_contains("annotations");
   return a && a->is_object() ? text_at(a->get_object(), ref_name) : "";
-}
-
-bool is_sha256(const std::string& digest) {
-  return digest.size() == 71 && digest.starts_with("sha256:") &&
-         digest.find_first_not_of("0123456789abcdef", 7) == std::string::npos;
 }
 
 struct Close {
@@ -93,7 +90,7 @@ Result<json::object> BuiltLayout::read(const std::string& path) const {
 }
 
 Result<std::string> BuiltLayout::blob(const std::string& digest) const {
-  if (!is_sha256(digest)) return fail(ErrorCode::invalid, "'" + digest + "' is not a digest", directory_);
+  if (!is_sha256_digest(digest)) return fail(ErrorCode::invalid, "'" + digest + "' is not a digest", directory_);
   return directory_ + "/blobs/sha256/" + digest.substr(7);
 }
 
@@ -108,7 +105,7 @@ Result<std::vector<std::string>> BuiltLayout::names() const {
 Result<std::string> BuiltLayout::digest(const std::string& name) const {
   MAYFLY_ASSIGN(auto index, read(directory_ + "/index.json"));
   for (const auto& m : objects_at(index, "manifests"))
-    if (name_of(m) == name && is_sha256(text_at(m, "digest"))) return text_at(m, "digest");
+    if (name_of(m) == name && is_sha256_digest(text_at(m, "digest"))) return text_at(m, "digest");
   return fail(ErrorCode::not_found, fmt::format("the layout has no image '{}'", name), directory_);
 }
 
@@ -117,7 +114,7 @@ Result<BuiltLayout::Image> BuiltLayout::image(const std::string& name) const {
   MAYFLY_ASSIGN(out.digest, digest(name));
   MAYFLY_ASSIGN(auto path, blob(out.digest));
   MAYFLY_ASSIGN(auto text, os::read_file(path, max_document));
-  if ("sha256:" + sha256_hex(text) != out.digest)
+  if (images::sha256_digest(text) != out.digest)
     return fail(ErrorCode::invalid, "the manifest is not what its digest says", path);
   MAYFLY_ASSIGN(auto manifest, read(path));
   const auto* config = manifest.if_contains("config");

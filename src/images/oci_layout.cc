@@ -1,11 +1,11 @@
 #include "images/oci_layout.h"
 
-#include <openssl/evp.h>
 #include <unistd.h>
 
 #include <boost/json.hpp>
 
 #include "base/text.h"
+#include "images/digest.h"
 #include "os/file.h"
 
 namespace mayfly::images {
@@ -46,12 +46,7 @@ bool bears(const json::value& entry, const std::string& name) {
 
 json::object Descriptor::json() const { return {{"mediaType", type}, {"digest", digest}, {"size", bytes}}; }
 
-std::string sha256_digest(std::string_view bytes) {
-  unsigned char hash[EVP_MAX_MD_SIZE];
-  unsigned size = 0;
-  MAYFLY_CHECK(EVP_Digest(bytes.data(), bytes.size(), hash, &size, EVP_sha256(), nullptr) == 1);
-  return std::string(sha256_prefix) + to_hex({reinterpret_cast<const char*>(hash), size});
-}
+std::string sha256_digest(std::string_view bytes) { return std::string(sha256_prefix) + sha256_hex(bytes); }
 
 bool is_sha256_digest(std::string_view text) {
   return text.size() == 71 && text.starts_with(sha256_prefix) &&

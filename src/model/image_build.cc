@@ -38,12 +38,6 @@ std::optional<E> value_in(const std::pair<E, std::string_view> (&table)[N], std:
   return std::nullopt;
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::tolower(c); });
-  return out;
-}
-
 json::array to_array(const std::vector<std::string>& values) {
   json::array out;
   for (const auto& v : values) out.emplace_back(v);
@@ -98,7 +92,7 @@ bool may_follow(BuildState from, BuildState to) {
 }
 
 bool is_same_person(std::string_view who, std::string_view author) {
-  auto name = lower(trim(who)), known = lower(trim(author));
+  auto name = to_lower(trim(who)), known = to_lower(trim(author));
   if (name.empty()) return false;
   auto open = known.rfind('<');
   auto address = open == std::string::npos ? known : known.substr(open + 1, known.find('>', open) - open - 1);

@@ -4,6 +4,8 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 
+#include "base/text.h"
+
 namespace mayfly::net {
 
 namespace http = boost::beast::http;
@@ -29,10 +31,7 @@ class HttpParser::Impl final : public http::basic_parser<true> {
       ec = http::error::header_limit;
       return;
     }
-    std::string lower(name);
-    for (char& c : lower)
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    head.headers.emplace_back(std::move(lower), std::string(value));
+    head.headers.emplace_back(to_lower(name), std::string(value));
   }
   void on_header_impl(error_code&) override {}
   void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}

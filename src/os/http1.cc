@@ -17,12 +17,6 @@ Unexpected broken(std::string what) {
   return fail(ErrorCode::unavailable, "the answer is not HTTP: " + std::move(what));
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
-
 }  // namespace
 
 Result<void> Http1Answer::feed(std::string_view bytes, const std::function<bool(std::string_view)>& body) {
@@ -100,12 +94,12 @@ Result<void> Http1Answer::take_head(std::string_view head) {
 Result<void> Http1Answer::take_header(std::string_view line) {
   auto colon = line.find(':');
   if (colon == std::string_view::npos) return broken("a header without a colon");
-  auto name = lower(line.substr(0, colon));
+  auto name = to_lower(line.substr(0, colon));
   auto value = trim(line.substr(colon + 1));
   if (name == "content-type") content_type = std::string(value);
-  if (name == "connection" && lower(value) == "close") keep_alive_ = false;
+  if (name == "connection" && to_lower(value) == "close") keep_alive_ = false;
   if (name == "transfer-encoding") {
-    if (lower(value) != "chunked") return broken("an unknown transfer encoding");
+    if (to_lower(value) != "chunked") return broken("an unknown transfer encoding");
     chunked_ = true;
   }
   if (name == "content-length") {

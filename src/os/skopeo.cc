@@ -7,6 +7,8 @@
 #include <cctype>
 #include <initializer_list>
 
+#include "base/text.h"
+
 namespace mayfly::os {
 namespace {
 
@@ -14,11 +16,6 @@ constexpr std::string_view registry_transport = "docker://";
 
 bool has_any(const std::string& text, std::initializer_list<const char*> words) {
   return std::any_of(words.begin(), words.end(), [&](const char* w) { return text.find(w) != std::string::npos; });
-}
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
 }
 
 }  // namespace
@@ -55,7 +52,7 @@ std::string skopeo_message(const Finish& done) {
 }
 
 bool says_there_is_none(std::string message) {
-  message = lower(std::move(message));
+  message = to_lower(std::move(message));
   return has_any(message, {"manifest unknown", "name unknown", "not found", "no such file", "does not exist",
                            "no descriptor found", "repository name not known",
                            "requested access to the resource is denied", "invalid reference format"}) &&
@@ -64,7 +61,7 @@ bool says_there_is_none(std::string message) {
 
 Error skopeo_error(const std::string& what, const std::string& where, const Finish& done) {
   const auto message = skopeo_message(done);
-  const auto text = lower(message);
+  const auto text = to_lower(message);
   if (has_any(text, {"unauthorized", "authentication required", "denied", "forbidden", "invalid username/password"}))
     return {ErrorCode::denied, what + ": " + message, where,
             "Give this daemon's user credentials that may write there: `skopeo login`, or a credential helper"};

@@ -33,12 +33,6 @@ Result<std::string> parameter(const EVP_PKEY* key, const char* name, std::size_t
   return encoded;
 }
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 }  // namespace
 
 Result<AgentKey> make_agent_key() {
@@ -60,7 +54,7 @@ Result<AgentKey> make_agent_key() {
 UrlParts split_url(const std::string& url) {
   auto scheme = url.find("://");
   auto path = url.find('/', scheme == std::string::npos ? 0 : scheme + 3);
-  auto origin = lower(url.substr(0, path));
+  auto origin = to_lower(url.substr(0, path));
   if (origin.starts_with("https://") && origin.ends_with(":443")) origin.resize(origin.size() - 4);
   if (origin.starts_with("http://") && origin.ends_with(":80")) origin.resize(origin.size() - 3);
   return {origin, path == std::string::npos ? std::string() : url.substr(path)};

@@ -14,12 +14,6 @@ namespace mayfly::azure_devops {
 namespace json = boost::json;
 namespace {
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
 // The member, unless it is missing or null.
 const json::value* find(const json::object& o, std::string_view key) {
   auto* v = o.if_contains(key);
@@ -57,7 +51,7 @@ std::optional<bool> flag(const json::object& o, std::string_view key) {
   auto* v = find(o, key);
   if (!v) return {};
   if (auto* b = v->if_bool()) return *b;
-  auto word = lower(text(o, key));
+  auto word = to_lower(text(o, key));
   if (word == "true") return true;
   if (word == "false") return false;
   return {};
@@ -94,7 +88,7 @@ void read_time(const json::object& o, std::string_view key, bool& there, Time& a
 
 std::string read_result(const json::object& o) {
   static constexpr std::array names{"succeeded", "succeededwithissues", "failed", "canceled", "skipped", "abandoned"};
-  if (auto word = text(o, "result"); !word.empty()) return lower(word);
+  if (auto word = text(o, "result"); !word.empty()) return to_lower(word);
   auto n = number(o, "result");
   if (!n) return {};
   return *n >= 0 && *n < static_cast<std::int64_t>(names.size()) ? names[static_cast<std::size_t>(*n)] : "unknown";
@@ -146,7 +140,7 @@ std::optional<Agent> read_agent(const json::object& o) {
   a.name = *name;
   a.version = text(o, "version");
   a.enabled = flag(o, "enabled").value_or(true);
-  a.online = lower(text(o, "status")) == "online" || number(o, "status") == 2;
+  a.online = to_lower(text(o, "status")) == "online" || number(o, "status") == 2;
   a.system_capabilities = texts(o, "systemCapabilities");
   a.user_capabilities = texts(o, "userCapabilities");
   if (auto* v = find(o, "assignedRequest")) a.assigned = read_job_request(*v);
@@ -159,7 +153,7 @@ std::optional<Agent> read_agent(const json::object& o) {
     if (auto* v = property(*properties, "ServerUrl"))
       if (auto* s = v->if_string()) a.server_url = std::string(s->data(), s->size());
     if (auto* v = property(*properties, "RequireFipsCryptography"))
-      a.require_fips = (v->is_bool() && v->get_bool()) || (v->is_string() && lower(v->get_string()) == "true");
+      a.require_fips = (v->is_bool() && v->get_bool()) || (v->is_string() && to_lower(v->get_string()) == "true");
   }
   return a;
 }

@@ -16,12 +16,6 @@ Unexpected wrong(std::string_view url, std::string why) {
               "Write https://HOST/ORGANIZATION or https://HOST/OWNER/REPOSITORY.");
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
-
 bool is_host(std::string_view host) {
   auto colon = host.rfind(':');
   auto name = host.substr(0, colon), port = colon == std::string_view::npos ? "" : host.substr(colon + 1);
@@ -61,11 +55,11 @@ Result<Address> parse_address(std::string_view url) {
   auto rest = url.substr(https ? 8 : 7);
   while (rest.ends_with('/')) rest.remove_suffix(1);
   auto parts = split(rest, '/');
-  auto host = lower(parts[0]);
+  auto host = to_lower(parts[0]);
   if (!is_host(host)) return wrong(url, "this names no host");
   if (http && !is_loopback(host)) return wrong(url, "over http:// the token would travel in clear");
   if (parts.size() == 1) return wrong(url, "this names neither an organization nor a repository");
-  if (lower(parts[1]) == "enterprises")
+  if (to_lower(parts[1]) == "enterprises")
     return wrong(url, "runners of a whole enterprise have no queue that can be read; name one of its organizations");
   if (parts.size() > 3) return wrong(url, "this has more parts than an owner and a repository");
   Address a;

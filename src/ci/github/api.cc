@@ -30,7 +30,7 @@ bool about_a_limit(const HttpAnswer& answer) {
   return answer.status == 429 ||
          (answer.status == 403 &&
           (answer.headers.contains("retry-after") || header(answer, "x-ratelimit-remaining") == "0" ||
-           lower(message_from(answer.body)).find("rate limit") != std::string::npos));
+           to_lower(message_from(answer.body)).find("rate limit") != std::string::npos));
 }
 
 bool redirects(int status) { return status == 301 || status == 302 || status == 307 || status == 308; }

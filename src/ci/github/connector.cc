@@ -146,7 +146,7 @@ Result<std::vector<CiRegistration>> Connector::registrations(const std::string& 
 
 std::string Connector::hook() const {
   const auto& a = settings_.address;
-  return lower(a.repository.empty() ? a.owner : a.owner + "." + a.repository);
+  return to_lower(a.repository.empty() ? a.owner : a.owner + "." + a.repository);
 }
 
 Result<CiNews> Connector::receive(const std::vector<std::pair<std::string, std::string>>& headers,
@@ -166,9 +166,9 @@ Result<CiNews> Connector::receive(const std::vector<std::pair<std::string, std::
   CiNews news;
   auto slash = notice->job.repository.find('/');
   const auto& a = settings_.address;
-  bool ours = slash != std::string::npos && lower(notice->job.repository.substr(0, slash)) == lower(a.owner) &&
+  bool ours = slash != std::string::npos && to_lower(notice->job.repository.substr(0, slash)) == to_lower(a.owner) &&
               is_repository_name(notice->job.repository.substr(slash + 1)) &&
-              (a.whole_organization() || lower(notice->job.repository.substr(slash + 1)) == lower(a.repository));
+              (a.whole_organization() || to_lower(notice->job.repository.substr(slash + 1)) == to_lower(a.repository));
   if (!ours || !serves(labels_, notice->job.labels)) return news;
   if (auto now = queue_->heard(notice->job); now && takeable(*now)) news.jobs.push_back(to_ci_job(*now));
   return news;
@@ -191,7 +191,7 @@ Result<std::unique_ptr<Ci>> Connectors::make(const std::map<std::string, std::st
     }
     api = std::make_shared<Api>(settings.address, std::move(credentials), clock_);
   }
-  auto& queue = queues_[fmt::format("{}|{}|{}", settings.account(), lower(settings.address.runners()),
+  auto& queue = queues_[fmt::format("{}|{}|{}", settings.account(), to_lower(settings.address.runners()),
                                     join(settings.repositories, ","))];
   if (!queue) queue = std::make_shared<Queue>(api, settings.address, settings.repositories, clock_);
   return std::make_unique<Connector>(std::move(settings), api, queue, secrets_, clock_);

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "ci/github/wire.h"
 
 namespace mayfly::github {
@@ -18,8 +19,8 @@ constexpr const char* architecture = "X64";
 #endif
 
 bool has(const std::vector<std::string>& labels, const std::string& wanted) {
-  auto low = lower(wanted);
-  return std::any_of(labels.begin(), labels.end(), [&](const auto& l) { return lower(l) == low; });
+  auto low = to_lower(wanted);
+  return std::any_of(labels.begin(), labels.end(), [&](const auto& l) { return to_lower(l) == low; });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "ci/github/labels.h"
 
 namespace mayfly::github {
@@ -47,7 +48,7 @@ void Queue::note(const WorkflowJob& job, std::uint64_t number) {
   auto labels = std::move(k.job.labels);
   k.job = job;
   if (k.job.labels.empty()) k.job.labels = std::move(labels);
-  if (!job.runner_name.empty()) by_runner_[lower(job.runner_name)] = job.id;
+  if (!job.runner_name.empty()) by_runner_[to_lower(job.runner_name)] = job.id;
 }
 
 std::optional<WorkflowJob> Queue::heard(const WorkflowJob& job) {
@@ -77,7 +78,7 @@ std::vector<WorkflowJob> Queue::jobs(const std::vector<std::string>& runner_labe
 
 std::optional<WorkflowJob> Queue::known_by_runner(const std::string& runner) const {
   std::lock_guard lock(mutex_);
-  auto found = by_runner_.find(lower(runner));
+  auto found = by_runner_.find(to_lower(runner));
   return found == by_runner_.end() ? std::nullopt : std::optional(jobs_.at(found->second).job);
 }
 
@@ -97,7 +98,7 @@ Result<std::vector<std::string>> Queue::repositories(Deadline deadline) {
         // A name goes into paths; an installation may have repositories of other owners as well.
         for (auto& name : some) {
           auto slash = name.find('/');
-          if (slash != std::string::npos && lower(name.substr(0, slash)) == lower(address_.owner) &&
+          if (slash != std::string::npos && to_lower(name.substr(0, slash)) == to_lower(address_.owner) &&
               is_repository_name(name.substr(slash + 1)))
             all.push_back(std::move(name));
         }

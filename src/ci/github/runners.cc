@@ -70,13 +70,13 @@ Result<JitRunner> Runners::make(const std::string& name, const std::vector<std::
 
 Result<std::vector<Runner>> Runners::with_prefix(const std::string& prefix, Deadline deadline) {
   std::vector<Runner> out;
-  auto low = lower(prefix);
+  auto low = to_lower(prefix);
   auto whole = api_->pages(
       {.path = address_.runners() + "?per_page=100"}, max_pages,
       [&](const json::value& page) -> Result<bool> {
         MAYFLY_ASSIGN(auto some, runners_from(page));
         for (auto& r : some)
-          if (lower(r.name).starts_with(low)) out.push_back(std::move(r));
+          if (to_lower(r.name).starts_with(low)) out.push_back(std::move(r));
         return true;
       },
       deadline);
@@ -94,7 +94,7 @@ Result<Runner> Runners::by_name(const std::string& name, Deadline deadline) {
       [&](const json::value& page) -> Result<bool> {
         MAYFLY_ASSIGN(auto some, runners_from(page));
         for (auto& r : some)
-          if (lower(r.name) == lower(name)) found = std::move(r);
+          if (to_lower(r.name) == to_lower(name)) found = std::move(r);
         return !found;
       },
       deadline);

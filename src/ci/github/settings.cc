@@ -68,7 +68,7 @@ Result<void> read_credentials(const Keys& keys, Settings& s) {
 
 std::string Settings::account() const {
   // An App's token is for one installation, which may be found by the address.
-  auto place = app_id.empty() || installation_id != 0 ? std::string() : lower(address.runners());
+  auto place = app_id.empty() || installation_id != 0 ? std::string() : to_lower(address.runners());
   return fmt::format("{}|{}|{}|{}|{}|{}", address.server, token, app_id, private_key, installation_id, place);
 }
 
@@ -82,7 +82,7 @@ Result<Settings> settings_from(const Keys& keys) {
   for (auto& name : s.repositories) {
     if (name.find('/') == std::string::npos) name = s.address.owner + "/" + name;
     auto slash = name.find('/');
-    if (lower(name.substr(0, slash)) != lower(s.address.owner) || !is_repository_name(name.substr(slash + 1)))
+    if (to_lower(name.substr(0, slash)) != to_lower(s.address.owner) || !is_repository_name(name.substr(slash + 1)))
       return fail(ErrorCode::invalid, fmt::format("'{}' cannot be a repository of {}", name, s.address.owner),
                   "repositories");
   }

@@ -25,7 +25,7 @@ bool signature_fits(std::string_view secret, std::string_view body, std::string_
   MAYFLY_CHECK(
       HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()), bytes, body.size(), mac.data(), &length));
   auto expected = "sha256=" + to_hex({reinterpret_cast<const char*>(mac.data()), length});
-  auto given = lower(trim(header));
+  auto given = to_lower(trim(header));
   return given.size() == expected.size() && CRYPTO_memcmp(given.data(), expected.data(), expected.size()) == 0;
 }
 
@@ -41,7 +41,7 @@ Result<std::optional<JobNotice>> read_notice(std::string_view event, std::string
   auto read = job ? job_from(*job, full_name) : std::nullopt;
   if (!read || full_name.empty())
     return fail(ErrorCode::invalid, "the body has no workflow_job or no repository", "webhook");
-  JobNotice notice{lower(text_of(*value, "action")), std::move(*read)};
+  JobNotice notice{to_lower(text_of(*value, "action")), std::move(*read)};
   static const std::set<std::string, std::less<>> known{"queued", "in_progress", "completed", "waiting"};
   if (!known.contains(notice.action)) return std::nullopt;
   return notice;

@@ -60,14 +60,14 @@ std::optional<Runner> runner_from(const json::value& v) {
   Runner r;
   r.id = number_of(v, "id");
   r.name = text_of(v, "name");
-  r.online = lower(text_of(v, "status")) == "online";
+  r.online = to_lower(text_of(v, "status")) == "online";
   r.busy = flag_of(v, "busy");
   r.labels = labels_of(v);
   return r.id > 0 ? std::optional(std::move(r)) : std::nullopt;
 }
 
 std::optional<WorkflowRun> run_from(const json::value& v) {
-  WorkflowRun r{number_of(v, "id"), lower(text_of(v, "status")), time_of(v, "updated_at")};
+  WorkflowRun r{number_of(v, "id"), to_lower(text_of(v, "status")), time_of(v, "updated_at")};
   return r.id > 0 ? std::optional(std::move(r)) : std::nullopt;
 }
 
@@ -105,12 +105,6 @@ std::optional<std::int64_t> offset_of(std::string_view text) {
 }  // namespace
 
 Time WorkflowJob::latest() const { return std::max({created_at, started_at, completed_at}); }
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
 
 const json::value* member_of(const json::value& object, std::string_view name) {
   auto* o = object.if_object();
@@ -156,8 +150,8 @@ std::optional<WorkflowJob> job_from(const json::value& v, const std::string& rep
   j.repository = repository;
   j.name = text_of(v, "name");
   j.workflow = text_of(v, "workflow_name");
-  j.status = lower(text_of(v, "status"));
-  j.conclusion = lower(text_of(v, "conclusion"));
+  j.status = to_lower(text_of(v, "status"));
+  j.conclusion = to_lower(text_of(v, "conclusion"));
   j.labels = labels_of(v);
   j.runner_id = number_of(v, "runner_id");
   j.runner_name = text_of(v, "runner_name");
@@ -213,7 +207,7 @@ std::optional<std::int64_t> runner_group_from(const json::value& list, std::stri
   auto groups = elements(list, "runner_groups");
   if (!groups) return std::nullopt;
   for (const auto& g : **groups)
-    if (lower(text_of(g, "name")) == lower(name) && number_of(g, "id") > 0) return number_of(g, "id");
+    if (to_lower(text_of(g, "name")) == to_lower(name) && number_of(g, "id") > 0) return number_of(g, "id");
   return std::nullopt;
 }
 
@@ -263,7 +257,7 @@ std::optional<std::string> next_link(std::string_view header) {
     if (end == std::string_view::npos) return std::nullopt;
     auto target = header.substr(at + 1, end - at - 1);
     auto next = header.find('<', end);
-    auto parameters = lower(header.substr(end, next == std::string_view::npos ? next : next - end));
+    auto parameters = to_lower(header.substr(end, next == std::string_view::npos ? next : next - end));
     std::erase(parameters, ' ');
     if (parameters.find(";rel=\"next\"") != std::string::npos || parameters.find(";rel=next") != std::string::npos)
       return std::string(target);

@@ -95,6 +95,4 @@ const json::value* member_of(const json::value& object, std::string_view name);
 // The target of the Link header's rel="next", if there is one.
 std::optional<std::string> next_link(std::string_view header);
 
-std::string lower(std::string_view text);
-
 }  // namespace mayfly::github

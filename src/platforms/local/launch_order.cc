@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include <cerrno>
 #include <charconv>
@@ -150,52 +149,24 @@ void replace_all(std::string& text, std::string_view placeholder, std::string_vi
     text.replace(at, placeholder.size(), value);
 }
 
-Result<void> send_message(int socket, std::string_view bytes, int fd) {
+Result<void> send_message(int socket, std::string_view bytes) {
   if (bytes.size() > max_message) return fail(ErrorCode::exhausted, "too large a request for the launcher", "launcher");
-  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof fd);
-    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  }
   ssize_t n;
-  do n = sendmsg(socket, &message, MSG_NOSIGNAL);
+  do n = send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
   while (n < 0 && errno == EINTR);
   if (n < 0) return Unexpected(errno_error("cannot send to the peer", errno, "launcher"));
   return {};
 }
 
-Result<Received> receive_message(int socket) {
-  Received received;
-  received.bytes.resize(max_message);
-  iovec part{received.bytes.data(), received.bytes.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
+Result<std::string> receive_message(int socket) {
+  std::string bytes(max_message, '\0');
   ssize_t n;
-  do n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  do n = recv(socket, bytes.data(), bytes.size(), 0);
   while (n < 0 && errno == EINTR);
   if (n < 0 && errno == ECONNRESET) n = 0;
   if (n < 0) return Unexpected(errno_error("cannot receive from the peer", errno, "launcher"));
-  received.bytes.resize(static_cast<std::size_t>(n));
-  for (cmsghdr* h = CMSG_FIRSTHDR(&message); h; h = CMSG_NXTHDR(&message, h)) {
-    if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(h), sizeof fd);
-    received.fd.reset(fd);
-  }
-  return received;
+  bytes.resize(static_cast<std::size_t>(n));
+  return bytes;
 }
 
 std::uint64_t process_start_time(int pid) {

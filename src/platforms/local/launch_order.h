@@ -1,6 +1,6 @@
 #pragma once
-// What the daemon and its launcher say to each other: one SOCK_SEQPACKET message each way for every launch, file
-// descriptors beside it by SCM_RIGHTS. Both ends are always of the same build, so there are no versions here.
+// What the daemon and its launcher say to each other: one SOCK_SEQPACKET message each way for every launch. Both
+// ends are always of the same build, so there are no versions here.
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -75,13 +75,9 @@ Result<LaunchAnswer> decode_answer(std::string_view bytes);
 
 inline constexpr std::size_t max_message = 160u << 10;  // below the default send buffer of a socket
 
-// One message with at most one descriptor. receive(): an empty text means that the peer is gone.
-Result<void> send_message(int socket, std::string_view bytes, int fd = -1);
-struct Received {
-  std::string bytes;
-  os::Fd fd;
-};
-Result<Received> receive_message(int socket);
+// One message. receive(): an empty text means that the peer is gone.
+Result<void> send_message(int socket, std::string_view bytes);
+Result<std::string> receive_message(int socket);
 
 // When a process started, in clock ticks since boot: with its pid it names a process for good. 0: there is none (a
 // zombie counts as none).

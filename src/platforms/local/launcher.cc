@@ -129,8 +129,8 @@ void Launcher::remove_unowned() {
 
 void Launcher::take_message() {
   auto message = receive_message(control_.get());
-  if (!message || message->bytes.empty()) return control_.reset();
-  auto order = decode_order(message->bytes);
+  if (!message || message->empty()) return control_.reset();
+  auto order = decode_order(*message);
   if (!order) return;
   if (order->goodbye) dismissed_ = true;
   if (order->goodbye) return;
@@ -193,7 +193,6 @@ bool Launcher::unmount_lowers() {
 }
 
 std::string Launcher::mount_shifted(const std::string& layer, const std::string& at) {
-  mkdir((setup_.directory + "/l").c_str(), 0700);
   mkdir(at.c_str(), 0700);
   return mount_idmapped(layer, at, user_namespace_.get());
 }

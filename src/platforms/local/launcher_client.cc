@@ -57,9 +57,9 @@ Result<std::unique_ptr<LauncherClient>> LauncherClient::start(const std::string&
   pollfd readable{client->control_.get(), POLLIN, 0};
   if (poll(&readable, 1, ready_patience_ms) <= 0)
     return fail(ErrorCode::timeout, "the launcher did not become ready", setup.directory);
-  MAYFLY_ASSIGN(const Received first, receive_message(client->control_.get()));
-  if (first.bytes.empty()) return fail(ErrorCode::internal, "the launcher ended at once", program);
-  MAYFLY_ASSIGN(const LaunchAnswer ready, decode_answer(first.bytes));
+  MAYFLY_ASSIGN(const std::string first, receive_message(client->control_.get()));
+  if (first.empty()) return fail(ErrorCode::internal, "the launcher ended at once", program);
+  MAYFLY_ASSIGN(const LaunchAnswer ready, decode_answer(first));
   if (!ready.ok)
     return fail(ErrorCode::unsupported, ready.error, "launcher", "`mayfly doctor` says what this host lacks");
   client->reader_ = std::thread([c = client.get()] { c->read_answers(); });
@@ -79,10 +79,10 @@ LauncherClient::~LauncherClient() {
 void LauncherClient::read_answers() {
   for (;;) {
     auto message = receive_message(control_.get());
-    auto answer = message && !message->bytes.empty() ? decode_answer(message->bytes)
-                                                     : Result<LaunchAnswer>(fail(ErrorCode::internal, "gone"));
+    auto answer = message && !message->empty() ? decode_answer(*message)
+                                               : Result<LaunchAnswer>(fail(ErrorCode::internal, "gone"));
     const std::lock_guard lock(mutex_);
-    if (!message || message->bytes.empty())
+    if (!message || message->empty())
       gone_ = true;
     else if (answer)
       if (auto waiting = waiting_.find(answer->number); waiting != waiting_.end()) waiting->second = std::move(*answer);

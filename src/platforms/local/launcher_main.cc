@@ -9,7 +9,7 @@ int main() {
   using namespace mayfly::local;
   setsid();  // Ctrl-C in the daemon's terminal is the daemon's business
   auto first = receive_message(3);
-  auto setup = first ? decode_setup(first->bytes) : mayfly::Result<LauncherSetup>(mayfly::Unexpected(first.error()));
+  auto setup = first ? decode_setup(*first) : mayfly::Result<LauncherSetup>(mayfly::Unexpected(first.error()));
   if (!setup) {
     std::fprintf(stderr, "mayfly-launcher is started by mayfly itself, not by hand: %s\n",
                  setup.error().text().c_str());

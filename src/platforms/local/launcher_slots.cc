@@ -166,8 +166,7 @@ void Launcher::slot_ended(Slot slot, int status) {
 std::string Launcher::last_words(const Slot& slot, int status) {
   pollfd readable{slot.socket.get(), POLLIN, 0};
   if (poll(&readable, 1, 0) > 0)
-    if (auto text = receive_message(slot.socket.get()); text && !text->bytes.empty() && text->bytes != slot_ready)
-      return text->bytes;
+    if (auto text = receive_message(slot.socket.get()); text && !text->empty() && *text != slot_ready) return *text;
   const std::string said = slot.handed_over ? tail_of(slot.order->directory + slot_errors) : "";
   if (!said.empty()) return said;
   return WIFSIGNALED(status) ? "the launch was ended by signal " + std::to_string(WTERMSIG(status))

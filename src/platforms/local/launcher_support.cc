@@ -87,7 +87,6 @@ std::string private_mounts(const LauncherSetup& setup) {
 
 std::string share_lowers(const LauncherSetup& setup) {
   const std::string at = setup.directory + "/l";
-  mkdir(at.c_str(), 0700);
   if (mount(at.c_str(), at.c_str(), nullptr, MS_BIND, nullptr) != 0 ||
       mount(nullptr, at.c_str(), nullptr, MS_SHARED, nullptr) != 0)
     return failed("cannot share the mounts below " + at);

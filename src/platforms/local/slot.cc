@@ -118,7 +118,7 @@ void be_slot(const LauncherSetup& setup, Network kind, const SlotPlace& place, F
   if (!error.empty()) _exit(1);
   if (wait_for_order(socket, standing, error)) {
     auto message = receive_message(socket.get());
-    auto order = message ? decode_order(message->bytes) : Result<LaunchOrder>(Unexpected(message.error()));
+    auto order = message ? decode_order(*message) : Result<LaunchOrder>(Unexpected(message.error()));
     if (order) {
       standing.line.reset();  // the daemon's takes its place
       error = give_root(setup, *order, place.name, standing.container);
