@@ -4,10 +4,12 @@
 //
 //   INSTANTIATE_TEST_SUITE_P(GitHub, CiContract, testing::Values(CiUnderTest{"github", make_bench}), ci_test_name);
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -20,11 +22,14 @@ namespace mayfly::testing_support {
 enum class CiServerFault {
   none,
   throttled,           // 429 or the vendor's own way, with Retry-After: 7 or its like
+  limit_reached,       // said by the vendor's own headers alone, for some 20 seconds
   server_error,        // 5xx
   hangs,               // takes the request and never answers
   not_json,            // 2xx with a sign-in page
   truncated,           // 2xx with half of the JSON
+  empty,               // 2xx with nothing
   credential_expired,  // 401 for the token in use; a new one is given where the vendor has such
+  odd,                 // no fault: all that the documentation allows, members in another order, new ones, nulls
 };
 
 class CiBench {
@@ -44,6 +49,9 @@ class CiBench {
   virtual std::vector<std::string> registered() = 0;  // names, of all that the server has, but for permanent ones
   virtual void register_stranger(const std::string& name) = 0;  // somebody else's
   virtual int jobs_on_one_page() { return 100; }                // more need a second request
+  virtual int requests() = 0;                                   // that the server got so far
+  virtual void skew(Duration ahead) = 0;                        // of the server's clock
+  virtual void rotate_credential() = 0;  // a new one, known to the server and to our secrets; the old one is no good
 
   // Optional. An empty body: the connector has no webhooks.
   struct Delivery {
@@ -57,6 +65,7 @@ class CiBench {
 struct CiUnderTest {
   std::string name;
   std::function<std::unique_ptr<CiBench>()> make;
+  bool over_http = true;  // false: the CI is values in this process, and nothing hangs
   friend std::ostream& operator<<(std::ostream& out, const CiUnderTest& c) { return out << c.name; }
 };
 inline std::string ci_test_name(const testing::TestParamInfo<CiUnderTest>& info) { return info.param.name; }
@@ -220,9 +229,38 @@ TEST_P(CiContract, SaysWhenItIsThrottled) {
   bench().fault(CiServerFault::none);
 }
 
+TEST_P(CiContract, HeedsTheVendorsOwnHeadersToo) {
+  bench().queue(id(1));
+  EXPECT_EQ(pending().size(), 1u);
+  bench().fault(CiServerFault::limit_reached);
+  auto sight = ci().observe(soon());
+  ASSERT_TRUE(sight) << sight.error().text();
+  EXPECT_GE(sight->again, seconds(6));
+  EXPECT_LE(sight->again, seconds(120));
+  bench().fault(CiServerFault::none);
+}
+
+TEST_P(CiContract, AServerThatAskedForNoRequestsGetsNone) {
+  if (!GetParam().over_http) GTEST_SKIP() << "this CI gets no requests";
+  bench().queue(id(1));
+  EXPECT_EQ(pending().size(), 1u);
+  bench().fault(CiServerFault::throttled);
+  ASSERT_TRUE(ci().observe(soon()));
+  bench().fault(CiServerFault::none);
+  auto before = bench().requests();
+  auto sight = ci().observe(soon());
+  ASSERT_TRUE(sight) << sight.error().text();
+  EXPECT_TRUE(sight->throttled);
+  EXPECT_FALSE(ci().mint(name, CiJob{.id = id(1)}, soon()));
+  EXPECT_FALSE(ci().registrations("mf-", soon()));
+  EXPECT_EQ(bench().requests(), before);
+  EXPECT_TRUE(bench().registered().empty());
+}
+
 TEST_P(CiContract, AFaultIsAnErrorAndNeverAnEmptyQueue) {
   bench().queue(id(1));
-  for (auto fault : {CiServerFault::server_error, CiServerFault::not_json, CiServerFault::truncated}) {
+  for (auto fault :
+       {CiServerFault::server_error, CiServerFault::not_json, CiServerFault::truncated, CiServerFault::empty}) {
     bench().fault(fault);
     auto sight = ci().observe(soon());
     EXPECT_TRUE(!sight || !sight->whole) << static_cast<int>(fault);
@@ -232,15 +270,153 @@ TEST_P(CiContract, AFaultIsAnErrorAndNeverAnEmptyQueue) {
   }
 }
 
+// Or a builder that has a job would be taken for idle, and a registration that is there for gone.
+TEST_P(CiContract, AFaultIsNoAnswerToAnyOtherQuestionEither) {
+  bench().queue(id(1));
+  auto mine = mint(name, id(1));
+  ASSERT_TRUE(bench().take(name, id(1)));
+  for (auto fault :
+       {CiServerFault::server_error, CiServerFault::not_json, CiServerFault::truncated, CiServerFault::empty}) {
+    bench().restart();
+    bench().fault(fault);
+    EXPECT_FALSE(ci().taken(mine, soon())) << static_cast<int>(fault);
+    EXPECT_FALSE(ci().taken({name, "", false}, soon())) << static_cast<int>(fault);
+    EXPECT_FALSE(ci().registrations("mf-", soon())) << static_cast<int>(fault);
+    EXPECT_FALSE(ci().forget({"mf-abc123-general-8", "", false}, soon())) << static_cast<int>(fault);
+    bench().fault(CiServerFault::none);
+  }
+  EXPECT_TRUE(knows(name));
+}
+
+TEST_P(CiContract, WhatAFailedMintLeftIsForgottenByItsName) {
+  bench().queue(id(1));
+  int n = 0;
+  for (auto fault : {CiServerFault::server_error, CiServerFault::truncated, CiServerFault::empty}) {
+    auto as = std::string("mf-abc123-general-") + std::to_string(++n);
+    bench().fault(fault);
+    EXPECT_FALSE(ci().mint(as, CiJob{.id = id(1)}, soon())) << n;
+    bench().fault(CiServerFault::none);
+    auto gone = ci().forget({as, "", false}, soon());
+    EXPECT_TRUE(gone) << gone.error().text();
+  }
+  EXPECT_TRUE(bench().registered().empty());
+}
+
 TEST_P(CiContract, KeepsItsDeadline) {
   bench().queue(id(1));
+  auto mine = mint(name, id(1));
   bench().fault(CiServerFault::hangs);
   auto begin = std::chrono::steady_clock::now();
-  auto sight = ci().observe(after(milliseconds(300)));
+  auto shortly = [] { return after(milliseconds(300)); };
+  auto sight = ci().observe(shortly());
   EXPECT_TRUE(!sight || !sight->whole);
-  EXPECT_FALSE(ci().taken({name, "", false}, after(milliseconds(300))));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(8));  // and not for ever
+  EXPECT_FALSE(ci().taken({name, "", false}, shortly()));
+  EXPECT_FALSE(ci().mint("mf-abc123-general-2", CiJob{.id = id(1)}, shortly()));
+  EXPECT_FALSE(ci().forget(mine, shortly()));
+  EXPECT_FALSE(ci().registrations("mf-", shortly()));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(15));  // and not for ever
   bench().fault(CiServerFault::none);
+}
+
+TEST_P(CiContract, WhatHangsHoldsUpNoNotification) {
+  if (!ci().webhooks()) GTEST_SKIP() << "this CI has no webhooks that say that a job waits";
+  if (!GetParam().over_http) GTEST_SKIP() << "nothing hangs here";
+  bench().queue(id(1));
+  auto delivery = bench().delivery_of(id(1));
+  auto asked = bench().requests();
+  bench().fault(CiServerFault::hangs);
+  std::atomic<bool> over = false;
+  std::thread looking([&] {
+    (void)ci().observe(after(seconds(3)));
+    over = true;
+  });
+  std::thread acting([&] { (void)ci().mint(name, CiJob{.id = id(1)}, after(seconds(3))); });
+  while (bench().requests() == asked && !over) std::this_thread::yield();
+  auto news = ci().webhooks()->receive(delivery.headers, delivery.body);
+  EXPECT_TRUE(news) << news.error().text();
+  EXPECT_FALSE(over) << "the server was to hang all the while";
+  bench().fault(CiServerFault::none);
+  looking.join();
+  acting.join();
+}
+
+TEST_P(CiContract, UnderstandsAllThatTheDocumentationAllows) {
+  bench().fault(CiServerFault::odd);
+  bench().queue(id(1));
+  bench().queue(id(2));
+  EXPECT_EQ(pending(), (std::multiset<std::string>{id(1), id(2)}));
+  auto mine = mint(name, id(1));
+  auto all = ci().registrations("mf-abc123-", soon());
+  ASSERT_TRUE(all) << all.error().text();
+  EXPECT_EQ(all->size(), 1u);
+  ASSERT_TRUE(bench().take(name, id(1)));
+  EXPECT_EQ(pending(), std::multiset<std::string>{id(2)});
+  auto running = ci().taken(mine, soon());
+  ASSERT_TRUE(running && *running);
+  EXPECT_EQ((*running)->phase, CiPhase::running);
+  bench().end(id(1), CiOutcome::failed);
+  ASSERT_TRUE(ci().observe(soon()));
+  auto ended = ci().taken(mine, soon());
+  ASSERT_TRUE(ended && *ended);
+  EXPECT_EQ((*ended)->outcome, CiOutcome::failed);
+  EXPECT_TRUE(ci().forget(mine, soon()));
+  EXPECT_TRUE(bench().registered().empty());
+}
+
+TEST_P(CiContract, ClocksMayDiffer) {
+  for (auto ahead : {std::chrono::hours(3), std::chrono::hours(-3)}) {
+    bench().skew(ahead);
+    bench().restart();
+    bench().queue(id(static_cast<int>(ahead.count()) + 10));
+    EXPECT_EQ(pending().size(), 1u);
+    auto mine = mint(name, id(static_cast<int>(ahead.count()) + 10));
+    EXPECT_TRUE(ci().forget(mine, soon()));
+    bench().vanish(id(static_cast<int>(ahead.count()) + 10));
+    bench().fault(CiServerFault::throttled);
+    auto sight = ci().observe(soon());
+    ASSERT_TRUE(sight) << sight.error().text();
+    EXPECT_GE(sight->again, seconds(6));
+    EXPECT_LE(sight->again, seconds(120));
+    bench().fault(CiServerFault::none);
+  }
+}
+
+TEST_P(CiContract, ARotatedCredentialNeedsNoRestart) {
+  bench().queue(id(1));
+  EXPECT_EQ(pending().size(), 1u);
+  bench().rotate_credential();
+  EXPECT_EQ(pending().size(), 1u);
+  auto mine = mint(name, id(1));
+  bench().rotate_credential();
+  EXPECT_TRUE(ci().forget(mine, soon()));
+}
+
+TEST_P(CiContract, AJobThatVanishesUnderItsRunnerIsNoSuccess) {
+  bench().queue(id(1));
+  auto mine = mint(name, id(1));
+  ASSERT_TRUE(bench().take(name, id(1)));
+  ASSERT_TRUE(ci().observe(soon()));
+  bench().vanish(id(1));
+  EXPECT_TRUE(pending().empty());
+  auto seen = ci().taken(mine, soon());
+  if (seen && *seen) {
+    EXPECT_NE((*seen)->outcome, CiOutcome::succeeded);
+  }
+  auto gone = ci().forget(mine, soon());
+  EXPECT_TRUE(gone || gone.error().code == ErrorCode::conflict) << gone.error().text();
+}
+
+TEST_P(CiContract, FindsAGhostAmongMoreThanAPageOfOthers) {
+  for (int i = 0; i < 120; ++i) bench().register_stranger("somebody-" + std::to_string(i));
+  bench().queue(id(1));
+  mint(name, id(1));
+  bench().restart();
+  auto ghosts = ci().registrations("mf-abc123-", soon());
+  ASSERT_TRUE(ghosts) << ghosts.error().text();
+  ASSERT_EQ(ghosts->size(), 1u);
+  EXPECT_EQ(ghosts->at(0).name, name);
+  EXPECT_TRUE(ci().forget({name, "", false}, soon()));
+  EXPECT_EQ(bench().registered().size(), 120u);
 }
 
 TEST_P(CiContract, GetsANewCredentialOfItsOwnWhenTheOldOneHasExpired) {
@@ -276,6 +452,17 @@ TEST_P(CiContract, TellsOfAJobByWebhookAndChecksWhoSaysIt) {
   auto refused = ci().webhooks()->receive(forged.headers, forged.body);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::denied);
+}
+
+TEST_P(CiContract, ALostNotificationCostsNoJobAndAFalseOneMakesNone) {
+  if (!ci().webhooks()) GTEST_SKIP() << "this CI has no webhooks that say that a job waits";
+  for (int i = 1; i <= 3; ++i) bench().queue(id(i));
+  for (int i : {1, 3}) {  // that of the second never comes
+    auto delivery = bench().delivery_of(id(i));
+    EXPECT_TRUE(ci().webhooks()->receive(delivery.headers, delivery.body));
+  }
+  bench().vanish(id(3));
+  EXPECT_EQ(pending(), (std::multiset<std::string>{id(1), id(2)}));
 }
 
 TEST_P(CiContract, CancelsAtTheCi) {

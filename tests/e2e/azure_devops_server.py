@@ -52,6 +52,15 @@ def unbase64url(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+def odd(value):
+    """The same, as a later version might say it: members in another order, and more of them than are known."""
+    if isinstance(value, list):
+        return [odd(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    return {"newer": {"deep": [1, None, {}]}, "newerNull": None} | {k: odd(v) for k, v in reversed(value.items())}
+
+
 class World:
     def __init__(self):
         self.lock = threading.Condition()
@@ -59,7 +68,7 @@ class World:
         self.preview = bool(random.getrandbits(1))  # which of the two the service has is not known
         self.agents, self.requests, self.sessions, self.tokens = {}, {}, {}, {}
         self.next_agent, self.next_request, self.page = 100, 1, 100
-        self.pat, self.entra_tokens, self.fault = PAT, set(), "none"
+        self.pat, self.client_secret, self.entra_tokens, self.fault = PAT, CLIENT_SECRET, set(), "none"
         self.refuse = None       # a status: registrations are refused with it; "no-identity": made without one
         self.strict = False      # as the service: a job that no agent of the pool could take fails at once
         self.second_job = False  # as the service: an agent may be assigned another job as soon as its first has ended
@@ -200,6 +209,8 @@ class World:
             self.register({"name": o["name"], "version": "2.200.0"})
         elif word == "forget":
             self.agents = {}
+        elif word == "rotate":
+            self.pat, self.client_secret, self.entra_tokens = o.get("pat", self.pat), o.get("client_secret", self.client_secret), set()
         elif word == "set":
             for k, v in o.items():
                 assert hasattr(self, k), k
@@ -253,11 +264,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 if self.faulty(url.path):
                     return
                 status, body, headers = self.route(url.path, query, raw)
+                if w.fault == "odd":
+                    body = odd(body)
+                elif w.fault == "limit_reached" and "oauth" not in url.path:
+                    headers = {**headers, "X_RateLimit_Remaining": "0", "X_RateLimit_Delay": "3.5", "X_RateLimit_Resource": "core"}
                 text = json.dumps(body)
                 if w.random.random() < 0.3:
                     text = "\ufeff" + text
                 if w.fault == "truncated" and "_oauth" not in url.path:
                     text = text[:len(text) // 2]
+                elif w.fault == "empty":
+                    text = ""
                 self.answer(status, text, **headers)
             except Refused as e:
                 self.answer(e.status, {"$id": "1", "message": str(e), "typeKey": "X"} if e.status != 204 else b"", **e.headers)
@@ -331,7 +348,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def entra(self, raw):
         form = {k: v[0] for k, v in urllib.parse.parse_qs(raw.decode()).items()}
-        if (form.get("client_id"), form.get("client_secret"), form.get("grant_type")) != (CLIENT, CLIENT_SECRET, "client_credentials"):
+        if (form.get("client_id"), form.get("client_secret"), form.get("grant_type")) != (CLIENT, self.world.client_secret, "client_credentials"):
             raise Refused(401, "AADSTS7000215: Invalid client secret provided.")
         if form.get("scope") != "499b84ac-1321-427f-aa17-267ca6975798/.default":
             raise Refused(400, "AADSTS70011: The provided scope is not valid.")
@@ -410,7 +427,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         session = str(uuid.uuid4())
         w.sessions[session] = who
         for k, v in (body.get("systemCapabilities") or {}).items():
-            if w.pat in str(v) or CLIENT_SECRET in str(v):
+            if w.pat in str(v) or w.client_secret in str(v):
                 w.leaks.append(f"capability {k}")
         w.agents[who] |= {"status": "online", "systemCapabilities": body.get("systemCapabilities") or {}}
         w.assign()

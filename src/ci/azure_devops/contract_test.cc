@@ -1,6 +1,8 @@
 // The connector against the suite that holds for all, signed in by token and by service principal.
 #include "tests/contract/ci_contract.h"
 
+#include <fmt/format.h>
+
 #include "ci/azure_devops/stand_in_test.h"
 
 namespace mayfly {
@@ -32,8 +34,8 @@ class AzureBench final : public CiBench {
   }
   void vanish(const std::string& id) override { server_.tell("vanish", {{"id", id}}); }
   void fault(CiServerFault fault) override {
-    static constexpr const char* names[] = {"none",     "throttled", "server_error",      "hangs",
-                                            "not_json", "truncated", "credential_expired"};
+    static constexpr const char* names[] = {"none",     "throttled", "limit_reached", "server_error",       "hangs",
+                                            "not_json", "truncated", "empty",         "credential_expired", "odd"};
     server_.tell("set", {{"fault", names[static_cast<int>(fault)]}});
   }
   std::vector<std::string> registered() override {
@@ -44,11 +46,22 @@ class AzureBench final : public CiBench {
     return names;
   }
   void register_stranger(const std::string& name) override { server_.tell("register", {{"name", name}}); }
+  int requests() override { return static_cast<int>(server_.state()["seen"].as_array().size()); }
+  void skew(Duration ahead) override {
+    server_.tell("set", {{"skew", std::chrono::duration_cast<seconds>(ahead).count()}});
+  }
+  void rotate_credential() override {
+    auto fresh = fmt::format("a-new-credential-{:030}", ++rotations_);
+    bool by_token = account_.client_secret_secret.empty();
+    server_.tell("rotate", {{by_token ? "pat" : "client_secret", fresh}});
+    secrets_.values[by_token ? "pat" : "entra"] = fresh + "\n";
+  }
   Delivery delivery_of(const std::string&) override { return {}; }
 
  private:
   StandIn server_;
   KnownSecrets secrets_;
+  int rotations_ = 0;
   Log log_{LogLevel::error};
   Account account_;
   std::unique_ptr<Ci> ci_;

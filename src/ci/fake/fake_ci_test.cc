@@ -18,10 +18,11 @@ class FakeBench final : public CiBench {
   void end(const std::string& id, CiOutcome outcome) override { world_.end(id, outcome, from_micros(2)); }
   void vanish(const std::string& id) override { world_.vanish(id); }
   void fault(CiServerFault fault) override {
-    world_.break_with(fault == CiServerFault::none                 ? FakeCiFault::none
-                      : fault == CiServerFault::throttled          ? FakeCiFault::throttled
-                      : fault == CiServerFault::credential_expired ? FakeCiFault::denied
-                                                                   : FakeCiFault::unavailable);
+    bool limit = fault == CiServerFault::throttled || fault == CiServerFault::limit_reached;
+    world_.break_with(fault == CiServerFault::none || fault == CiServerFault::odd ? FakeCiFault::none
+                      : limit                                                     ? FakeCiFault::throttled
+                      : fault == CiServerFault::credential_expired                ? FakeCiFault::denied
+                                                                                  : FakeCiFault::unavailable);
   }
   std::vector<std::string> registered() override {
     std::vector<std::string> names;
@@ -29,8 +30,11 @@ class FakeBench final : public CiBench {
     return names;
   }
   void register_stranger(const std::string& name) override { ASSERT_TRUE(world_.mint(name, {})); }
+  int requests() override { return 0; }
+  void skew(Duration) override {}
+  void rotate_credential() override {}
   Delivery delivery_of(const std::string& id) override {
-    return {{{"x-fake-secret", "hook-secret"}, {"x-fake-delivery", "d1"}}, id + " pending\n"};
+    return {{{"x-fake-secret", "hook-secret"}, {"x-fake-delivery", "d" + id}}, id + " pending\n"};
   }
 
  private:
@@ -39,7 +43,7 @@ class FakeBench final : public CiBench {
 };
 
 INSTANTIATE_TEST_SUITE_P(Fake, CiContract,
-                         testing::Values(CiUnderTest{"fake", [] { return std::make_unique<FakeBench>(); }}),
+                         testing::Values(CiUnderTest{"fake", [] { return std::make_unique<FakeBench>(); }, false}),
                          ci_test_name);
 
 // What the benches of control rely on.

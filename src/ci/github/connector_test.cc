@@ -39,9 +39,15 @@ class Bench final : public testing_support::CiBench {
     using F = testing_support::CiServerFault;
     using G = FakeGithub::Fault;
     auto guard = lock();
-    static const std::map<F, G> faults{
-        {F::none, G::none},   {F::throttled, G::throttled}, {F::server_error, G::server_error},
-        {F::hangs, G::hangs}, {F::not_json, G::not_json},   {F::truncated, G::truncated}};
+    static const std::map<F, G> faults{{F::none, G::none},
+                                       {F::throttled, G::throttled},
+                                       {F::limit_reached, G::limit_reached},
+                                       {F::server_error, G::server_error},
+                                       {F::hangs, G::hangs},
+                                       {F::not_json, G::not_json},
+                                       {F::truncated, G::truncated},
+                                       {F::empty, G::empty},
+                                       {F::odd, G::odd}};
     world_.server.fault = faults.contains(f) ? faults.at(f) : G::none;
     if (f == F::credential_expired) world_.server.tokens.clear();
     if (f == F::none) world_.server.tokens.insert("pat-1");
@@ -55,6 +61,20 @@ class Bench final : public testing_support::CiBench {
   void register_stranger(const std::string& name) override {
     lock(), world_.server.runners[static_cast<std::int64_t>(world_.server.runners.size()) + 5000] = {name, false, {}};
   }
+  int requests() override {
+    auto guard = lock();
+    return world_.server.requests;
+  }
+  void skew(Duration ahead) override { lock(), world_.server.ahead = ahead; }
+  void rotate_credential() override {
+    auto guard = lock();
+    rotated_ = !rotated_;
+    world_.server.app_key = &FakeGithub::one_key(rotated_);
+    world_.secrets.values["key"] = world_.server.app_key->pem();
+    auto token = rotated_ ? "pat-2" : "pat-1";
+    world_.server.tokens = {token};
+    world_.secrets.values["pat"] = token;
+  }
   Delivery delivery_of(const std::string& id) override {
     auto guard = lock();
     auto [headers, body] = world_.notice(std::stoll(id), "queued", "guid-" + id);
@@ -64,6 +84,7 @@ class Bench final : public testing_support::CiBench {
  private:
   std::unique_lock<std::mutex> lock() { return std::unique_lock(world_.server.mutex); }
   World world_;
+  bool rotated_ = false;
 };
 
 }  // namespace

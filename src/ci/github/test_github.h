@@ -39,14 +39,25 @@ class FakeGithub {
     int status = 200;
     Time at{};
   };
-  enum class Fault { none, throttled, secondary_limit, server_error, hangs, not_json, truncated };
+  enum class Fault {
+    none,
+    throttled,
+    limit_reached,
+    secondary_limit,
+    server_error,
+    hangs,
+    not_json,
+    truncated,
+    empty,
+    odd
+  };
 
   FakeGithub();
   std::string url(const std::string& place) const { return http_.url() + "/" + place; }
 
   // What a test sets up and looks at; take the lock for it.
   std::mutex mutex;
-  const Key& app_key = one_key();         // making one takes a tenth of a second
+  const Key* app_key = &one_key(0);       // making one takes a tenth of a second
   std::set<std::string> tokens{"pat-1"};  // good ones, personal and of installations
   int tokens_made = 0;
   Duration token_life = std::chrono::hours(1), ahead{};  // of the server's clock
@@ -59,16 +70,17 @@ class FakeGithub {
   Fault fault = Fault::none;
   std::string lose_reply_to;       // of the next request to a path that ends like this: done, then 502
   std::vector<std::string> asked;  // "GET /repos/…", prefix and query left out
-  int unchanged = 0;               // answers with 304
+  int requests = 0;
+  int unchanged = 0;  // answers with 304
 
   std::int64_t runner_named(const std::string& name);  // 0: there is none
+  static const Key& one_key(int which) {
+    static const Key keys[2];
+    return keys[which];
+  }
   Time now() const { return SystemClock().now() + ahead; }
 
  private:
-  static const Key& one_key() {
-    static const Key key;
-    return key;
-  }
   std::optional<Answer> handle(const Asked& asked);
   Answer answer(const Asked& asked);
   std::optional<Answer> refuse(const Asked& asked);

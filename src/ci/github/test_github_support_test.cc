@@ -12,6 +12,22 @@ Answer said(int status, const json::value& body) { return {status, json::seriali
 Answer message(int status, const char* text) {
   return said(status, {{"message", text}, {"documentation_url", "https://docs.github.com/rest"}});
 }
+// The same, as a later version might say it: members in another order, and more of them than are known.
+json::value odd(const json::value& v) {
+  if (v.is_array()) {
+    json::array out;
+    for (const auto& e : v.get_array()) out.push_back(odd(e));
+    return out;
+  }
+  if (!v.is_object()) return v;
+  json::object out{{"newer", json::object{{"deep", json::array{1, nullptr}}}}, {"newer_null", nullptr}};
+  const auto& members = v.get_object();
+  for (auto m = members.end(); m != members.begin();) {
+    --m;
+    out[m->key()] = odd(m->value());
+  }
+  return out;
+}
 json::value when(Time t) { return t == Time{} ? json::value(nullptr) : json::value(format_time(t)); }
 
 json::value job_json(const FakeGithub::Job& j, Time now) {
@@ -76,6 +92,7 @@ std::int64_t FakeGithub::runner_named(const std::string& name) {
 
 std::optional<Answer> FakeGithub::handle(const Asked& a) {
   std::lock_guard lock(mutex);
+  ++requests;
   if (fault == Fault::hangs) return std::nullopt;
   auto out = answer(a);
   out.headers["Date"] = http_date(now());
@@ -93,6 +110,13 @@ Answer FakeGithub::answer(const Asked& a) {
     case Fault::throttled: {
       auto out = message(429, "API rate limit exceeded");
       out.headers["Retry-After"] = "7";
+      return out;
+    }
+    case Fault::limit_reached: {
+      auto out = message(403, "API rate limit exceeded for installation ID 55.");
+      out.headers["X-RateLimit-Limit"] = "5000";
+      out.headers["X-RateLimit-Remaining"] = "0";
+      out.headers["X-RateLimit-Reset"] = std::to_string(to_micros(now() + seconds(20)) / 1'000'000);
       return out;
     }
     case Fault::secondary_limit:
@@ -114,6 +138,8 @@ Answer FakeGithub::answer(const Asked& a) {
     return {502, "", {}};
   }
   if (fault == Fault::truncated) out.body.resize(out.body.size() / 2);
+  if (fault == Fault::empty) return {200, ""};
+  if (fault == Fault::odd && !out.body.empty()) out.body = json::serialize(odd(json::parse(out.body)));
   if (a.method != "GET" || out.status != 200) return out;
   auto etag = fmt::format("W/\"{}\"", std::hash<std::string>()(out.body));
   out.headers["ETag"] = etag;
@@ -126,7 +152,7 @@ Answer FakeGithub::answer(const Asked& a) {
 
 bool FakeGithub::is_app(const std::string& bearer) {
   auto parts = split(bearer, '.');
-  if (parts.size() != 3 || !app_key.signed_by(parts[0] + "." + parts[1], decoded(parts[2]))) return false;
+  if (parts.size() != 3 || !app_key->signed_by(parts[0] + "." + parts[1], decoded(parts[2]))) return false;
   auto claims = json::parse(decoded(parts[1])).as_object();
   auto iat = claims.at("iat").as_int64(), exp = claims.at("exp").as_int64(), clock = to_micros(now()) / 1'000'000;
   return iat <= clock && exp > clock && exp <= clock + 600 && claims.at("iss") == "Iv1.app";

@@ -32,7 +32,7 @@ struct World {
       keys["app_id"] = "Iv1.app", keys["private_key"] = "key";
     else
       keys["token"] = "pat";
-    secrets.values["key"] = server.app_key.pem();
+    secrets.values["key"] = server.app_key->pem();
     make();
   }
   void make() {
