@@ -59,23 +59,26 @@ def sign_in():
 
 
 def look_around():
-    """Where anything but this agent's own files holds a credential: in the environment of any process, or on disk."""
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            text = environ.read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        names = [line.partition("=")[0] for line in text.split("\0")]
-        found += [f"{environ}: {n}" for n in names if n.startswith("MAYFLY_AZURE") or n.startswith("VSTS_AGENT")]
-    for place in ("/workspace", "/opt/azure-agent", "/tmp", "/run", "/etc", "/home", "/root"):
-        for path in Path(place).rglob("*"):
+    """All that a job could read of this builder: the environment and command line of each process, and every file that is not
+    the image's own. Gives the names of variables that should be gone, and the text."""
+    found, texts = [], []
+    for process in Path("/proc").glob("[0-9]*"):
+        for what in ("environ", "cmdline"):
             try:
-                if path.is_file() and path.stat().st_size < 1 << 20 and b"pat-0123456789" in path.read_bytes() and path.name != Path(__file__).name:
-                    found.append(str(path))
+                texts.append((process / what).read_bytes())
             except OSError:
                 continue
-    return found
+            if what == "environ":
+                names = [line.partition(b"=")[0].decode(errors="replace") for line in texts[-1].split(b"\0")]
+                found += [f"{process}: {n}" for n in names if n.startswith(("MAYFLY_AZURE", "VSTS_AGENT"))]
+    for place in ("/workspace", "/opt", "/tmp", "/run", "/etc", "/home", "/root", "/var", "/dev/shm"):
+        for path in Path(place).rglob("*"):
+            try:
+                if path.is_file() and path.stat().st_size < 1 << 20:
+                    texts.append(path.read_bytes())
+            except OSError:
+                continue
+    return found, b"\n".join(texts).decode(errors="replace")
 
 
 def main():
@@ -94,7 +97,10 @@ def main():
     call("DELETE", f"{base}/messages/{message['messageId']}?sessionId={session['sessionId']}", token=token)
     job = json.loads(message["body"])
     print(f"Running job: {job['requestId']}", flush=True)
-    found = look_around()
+    found, text = look_around()
+    assert ".credentials" in text and settings["agentName"] in text and "PATH=" in text, "this look around sees nothing"
+    root = base[:base.index("/", len("http://"))]
+    call("POST", root + "/_test/looked", {"agent": settings["agentId"], "text": text})
     print("found:", found, flush=True)
     time.sleep(job["seconds"])
     result = "failed" if found else "succeeded"

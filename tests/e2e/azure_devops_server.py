@@ -22,6 +22,7 @@ import uuid
 
 PAT = "pat-0123456789abcdefghijklmnopqrstuvwxyz"
 CLIENT_SECRET = "entra-client-secret-0123456789"
+FALLBACK = "weak-0123456789abcdefghijklmnopqrstuvwxyz"  # of an agent that registers itself
 ORGANIZATION, TENANT, CLIENT = "acme", "tenant-1", "client-1"
 POOL, POOL_NAME, OTHER_POOL = 7, "linux", 8
 SIGN_IN = "<!DOCTYPE html><html><title>Azure DevOps Services | Sign In</title></html>"
@@ -69,7 +70,7 @@ class World:
         self.agents, self.requests, self.sessions, self.tokens = {}, {}, {}, {}
         self.next_agent, self.next_request, self.page = 100, 1, 100
         self.pat, self.client_secret, self.entra_tokens, self.fault = PAT, CLIENT_SECRET, set(), "none"
-        self.refuse = None       # a status: registrations are refused with it; "no-identity": made without one
+        self.refuse = None       # a status: registrations but an agent's own are refused with it; "no-identity": made without one
         self.strict = False      # as the service: a job that no agent of the pool could take fails at once
         self.second_job = False  # as the service: an agent may be assigned another job as soon as its first has ended
         self.auto_update, self.skew = False, 0
@@ -187,10 +188,21 @@ class World:
             o["lastCompletedRequest"] = self.show_request(self.requests[a["had"][-1]], False) if a["had"] else None
         return self.shown(o, ("assignedRequest", "lastCompletedRequest"))
 
+    def credentials_in(self, text, agent):
+        """Kinds of all credentials in it but this agent's own."""
+        kinds = {"the token": [self.pat], "the fallback's token": [FALLBACK], "the service principal's secret": [self.client_secret],
+                 "Entra's token": self.entra_tokens, "another agent's token": [t for t, a in self.tokens.items() if a != agent],
+                 "another agent's key": [a["key"]["modulus"] for a in self.agents.values() if a["key"] and a["id"] != agent]}
+        return [kind for kind, words in kinds.items()
+                for w in words if w in text or base64.b64encode(f":{w}".encode()).decode() in text]
+
     # What tests ask for.
     def test(self, word, o):
         if word == "queue":
             return {"id": self.queue(**o)}
+        if word == "looked":
+            self.leaks += [f"in the builder of agent {o['agent']}: {what}" for what in self.credentials_in(o["text"], o["agent"])]
+            return {}
         if word == "take":
             a = next((a for a in self.agents.values() if a["name"] == o["runner"]), None)
             r = self.requests.get(int(o["id"]))
@@ -302,6 +314,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind, _, value = header.partition(" ")
         if kind == "Basic" and base64.b64decode(value).decode() == ":" + w.pat and w.fault != "credential_expired":
             return "admin"
+        if kind == "Basic" and base64.b64decode(value).decode() == ":" + FALLBACK:
+            return "registrar"
         if kind == "Bearer" and value in w.entra_tokens:
             return "admin"
         if kind == "Bearer" and value in w.tokens and w.tokens[value] in w.agents:
@@ -328,6 +342,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return 200, {}, {}
             raise Refused(404, "no such place")
         path = path[len(base):]
+        if who == "registrar" and not (self.command, path) in (("GET", "/pools"), ("POST", f"/pools/{POOL}/agents")):
+            raise Refused(403, "Access denied.")
         if path == "/pools":
             pools = [{"id": POOL, "name": POOL_NAME}, {"id": OTHER_POOL, "name": "Default"}]
             found = [p for p in pools if p["name"].lower() == query.get("poolname", p["name"]).lower()]
@@ -337,7 +353,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         what, id, more = m[2], m[3], m[4]
         if what == "jobrequests" and who == "admin":
             return self.job_requests(query)
-        if what == "agents" and who == "admin":
+        if what == "agents" and who in ("admin", "registrar"):
+            if who == "admin" and isinstance(w.refuse, int) and self.command == "POST" and (body.get("authorization") or {}).get("publicKey"):
+                raise Refused(w.refuse, "registration is not allowed here")
             return 200, self.agents(query, id, more, body), {}
         if what in ("sessions", "messages") and who != "admin":
             return 200, getattr(self, what)(who, query, id, body), {}
@@ -391,8 +409,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             name = query.get("agentname")
             return self.list([w.show_agent(a, query) for a in w.agents.values() if name is None or a["name"].lower() == name.lower()])
         if not id and self.command == "POST":
-            if isinstance(w.refuse, int) and (body.get("authorization") or {}).get("publicKey"):
-                raise Refused(w.refuse, "registration is not allowed here")
             a = w.register(body)
             if not a:
                 raise Refused(409, f"Pool already contains an agent with name {body['name']}.")
@@ -405,6 +421,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if ("preview" in query["api-version"]) != w.preview:
                 raise Refused(400, "VssVersionNotSpecifiedException or its opposite: the requested version is not this one")
             a["userCapabilities"] = body
+            w.assign()
         elif self.command == "PATCH":
             a["enabled"] = body["enabled"]
         elif self.command == "DELETE":

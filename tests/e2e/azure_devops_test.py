@@ -16,13 +16,14 @@ from harness import CASES, ROOT, Daemon, Scratch, Skip, busybox_image, case, che
 import leftovers
 
 sys.path.insert(0, str(Path(__file__).parent))
-from azure_devops_server import CLIENT_SECRET, PAT  # noqa: E402
+from azure_devops_server import CLIENT_SECRET, FALLBACK, PAT  # noqa: E402
 
 IMAGE = "localhost/mayfly/test-azure-agent:1"
 PLACEHOLDER = "mayfly-placeholder-p"
 CONFIG = """\
 secrets:
   azure: {{file: {folder}/secrets/azure}}
+  weak: {{file: {folder}/secrets/weak}}
 pools:
   p:
     image: {image}
@@ -37,7 +38,8 @@ pools:
         capabilities: {{docker: "yes", tools: sharp}}
 """
 TOKEN = "token: azure"
-PRINCIPAL = "{tenant_id: tenant-1, client_id: client-1, client_secret: azure, login_url: %s}"
+PRINCIPAL = "a service principal"
+WITH_FALLBACK = "token: azure\n        fallback_token: weak"
 
 
 class Server:
@@ -70,15 +72,17 @@ class Server:
 
 def agent_image():
     """Busybox, this host's Python, the recipe's way to take one job, and the stand-in agent as run.sh. Made once."""
-    made_of = [ROOT / "images/azure-devops/take-one-job", ROOT / "tests/e2e/azure_agent.py"]
+    entry = ROOT / "images/azure-devops/take-one-job"
+    programs = {"run.sh": ROOT / "tests/e2e/azure_agent.py", "config.sh": ROOT / "tests/e2e/azure_config.py"}
     base = busybox_image()
     with Scratch() as folder:
         root = folder / "root"
         agent = folder / "agent"
         agent.mkdir()
-        shutil.copy(made_of[0], agent / "take-one-job")
-        (agent / "run.sh").write_text(made_of[1].read_text().replace("#!/usr/bin/env python3", "#!/usr/bin/python3"))
-        (agent / "run.sh").chmod(0o755)
+        shutil.copy(entry, agent / "take-one-job")
+        for name, program in programs.items():
+            (agent / name).write_text(program.read_text().replace("#!/usr/bin/env python3", "#!/usr/bin/python3"))
+            (agent / name).chmod(0o755)
         python = Path(sys.executable).resolve()
         library = Path(os.__file__).parent
         shutil.copytree(library, root / str(library)[1:], ignore=shutil.ignore_patterns(
@@ -121,9 +125,10 @@ def world(sign_in=TOKEN, secret=PAT):
     _image = _image or agent_image()
     with Scratch() as folder, Server() as server:
         (folder / "secrets").mkdir(mode=0o700)
-        (folder / "secrets/azure").write_text(secret + "\n")
-        (folder / "secrets/azure").chmod(0o600)
-        if sign_in != TOKEN:
+        for name, value in (("azure", secret), ("weak", FALLBACK)):
+            (folder / "secrets" / name).write_text(value + "\n")
+            (folder / "secrets" / name).chmod(0o600)
+        if sign_in == PRINCIPAL:
             sign_in = "tenant_id: tenant-1\n        client_id: client-1\n        client_secret: azure\n        login_url: " + server.url
         d = Daemon(folder, config=CONFIG.format(folder=folder, image=_image, url=server.url, sign_in=sign_in))
         try:
@@ -181,6 +186,43 @@ def ten_jobs_by_token():
 @case
 def ten_jobs_by_service_principal():
     ten_jobs(PRINCIPAL, CLIENT_SECRET)
+
+
+@case
+def a_server_that_refuses_gets_agents_that_register_themselves_and_the_ledger_says_so():
+    with world(WITH_FALLBACK) as (server, d):
+        server.tell("set", refuse=405)
+        d.start()
+        wait_for("the placeholder", lambda: server.agents() == [PLACEHOLDER])
+        for _ in range(2):
+            server.tell("queue", demands=["docker"])
+        wait_for(lambda: f"the jobs' end: {server.results()}; {[d.output(j['id']) for j in d.get('/v1/jobs')['jobs']]}; {d.said()}",
+                 all_over(server, 2), 60)
+        equal(server.results(), ["succeeded"] * 2)
+        wait_for(lambda: f"the agents' end: {server.agents()}; {d.said()}", lambda: server.agents() == [PLACEHOLDER], 60)
+        equal(server.state()["leaks"], [])
+        minted = [json.loads(e["detail"]) for e in d.get("/v1/ledger?limit=1000")["entries"] if e["kind"] == "ci.minted"]
+        equal(len(minted), 2, minted)
+        for m in minted:
+            check("fallback: config.sh in the builder, with the token in secret 'weak'" in m["how"] and "405" in m["how"], m)
+        check("gets the token in secret 'weak' to register itself" in d.said(), d.said())
+        equal(d.stop(), 0, d.said())
+        equal(holds(d.folder, [FALLBACK.encode(), base64.b64encode(f":{FALLBACK}".encode()), b"inverseQ"]),
+              [str(d.folder / "secrets/weak")], "credentials on disk")
+
+
+@case
+def a_server_that_refuses_gets_no_token_unless_the_configuration_says_so():
+    with world() as (server, d):
+        server.tell("set", refuse=405)
+        d.start()
+        server.tell("queue", demands=["docker"])
+        waits = lambda: [j["waiting"] for j in d.get("/v1/jobs")["jobs"] if j["state"] == "queued" and "405" in j["waiting"]["text"]]
+        wait_for(lambda: f"the job to say why it waits: {d.get('/v1/jobs')}", waits, 60)
+        equal(waits()[0]["code"], "ci_unavailable")
+        server.tell("set", refuse=None)
+        wait_for(lambda: f"the job's end: {server.results()}; {d.said()}", all_over(server, 1), 90)
+        equal(d.stop(), 0, d.said())
 
 
 @case

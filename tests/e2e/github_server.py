@@ -8,11 +8,16 @@ import hmac
 import http.server
 import json
 import re
+import secrets
+import subprocess
 import threading
 import time
 import urllib.parse
 
+from azure_devops_server import unbase64url, verify
+
 TOKEN = "ghp_0123456789abcdefghijklmnopqrstuvwxyz"
+APP, INSTALLATION = "Iv23liAbCdEf", 55
 HOOK_SECRET = "It's a Secret to Everybody"
 
 # In place of bin/Runner.Listener: reads its configuration as the real one does, waits for one job, runs it, ends. What the
@@ -37,6 +42,25 @@ echo "Job completed with result: $result"
 """
 
 
+class AppKey:
+    """An App's private key, as GitHub gives it out."""
+
+    def __init__(self):
+        self.pem = subprocess.run(["openssl", "genrsa", "-traditional", "2048"], check=True, capture_output=True, text=True).stdout
+        said = subprocess.run(["openssl", "rsa", "-noout", "-modulus"], check=True, capture_output=True, text=True, input=self.pem).stdout
+        modulus = bytes.fromhex(said.strip().partition("=")[2])
+        self.public = {"modulus": base64.b64encode(modulus).decode(), "exponent": "AQAB"}
+
+    def signed(self, token):
+        try:
+            header, claims, signature = token.split(".")
+            said, now = json.loads(unbase64url(claims)), time.time()
+            return (json.loads(unbase64url(header))["alg"] == "RS256" and said["iss"] == APP and said["iat"] <= now < said["exp"] <= now + 600
+                    and verify(self.public, f"{header}.{claims}".encode(), unbase64url(signature)))
+        except (ValueError, KeyError):
+            return False
+
+
 def stamp(t):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(t)) if t else None
 
@@ -48,7 +72,9 @@ class GitHub:
         self.lock = threading.Condition()
         self.jobs, self.runners, self.environments = {}, {}, {}
         self.next_runner, self.next_job, self.asked, self.broken = 20, 1001, [], False
-        self.given = []  # the credentials of runners
+        self.given_to = {}  # runner → its credentials
+        self.app_key, self.app_tokens = None, set()  # the App's, once it is there, and what it signed in with or was given
+        self.installation_tokens = {}  # token → until when it is good
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -112,6 +138,21 @@ class GitHub:
         with self.lock:
             return sorted(r["name"] for r in self.runners.values())
 
+    def make_app(self):
+        """Gives the private key."""
+        self.app_key = AppKey()
+        return self.app_key.pem
+
+    @property
+    def given(self):
+        return [secret for given in self.given_to.values() for secret in given]
+
+    def secrets(self):
+        """All credentials but the runners' own."""
+        with self.lock:
+            lines = [line for line in self.app_key.pem.splitlines() if len(line) == 64] if self.app_key else []
+            return [TOKEN, HOOK_SECRET, *lines, *self.app_tokens, *self.installation_tokens]
+
     def register(self, name):
         """A registration that nobody serves."""
         with self.lock:
@@ -154,9 +195,26 @@ class GitHub:
             self.asked.append(f"{method} {path}")
             if not headers.get("User-Agent"):
                 return 403, {"message": "Request forbidden by administrative rules."}, {}
-            if headers.get("Authorization") != f"Bearer {TOKEN}":
+            bearer = (headers.get("Authorization") or "").removeprefix("Bearer ")
+            if path.startswith("/app/") or path.endswith("/installation"):
+                if not self.app_key or not self.app_key.signed(bearer):
+                    return 401, {"message": "A JSON web token could not be decoded"}, {}
+                self.app_tokens.add(bearer)
+                return self.as_app(method, path, query)
+            if bearer != TOKEN and self.installation_tokens.get(bearer, 0) < time.time():
                 return 401, {"message": "Bad credentials"}, {}
             return self.route(method, path, query, body)
+
+    def as_app(self, method, path, query):
+        if path == "/orgs/acme/installation":
+            return 200, {"id": INSTALLATION, "account": {"login": "acme"}}, {}
+        if (method, path) == ("POST", f"/app/installations/{INSTALLATION}/access_tokens"):
+            token, until = f"ghs_{secrets.token_hex(18)}", time.time() + 3600
+            self.installation_tokens[token] = until
+            return 201, {"token": token, "expires_at": stamp(until), "permissions": {"actions": "read"}}, {}
+        if path == "/app/hook/deliveries":
+            return self.page(path, query, "", [])
+        return 404, {"message": "Not Found"}, {}
 
     def page(self, path, query, name, items):
         per, at = min(int(query.get("per_page", 30)), 100), int(query.get("page", 1))
@@ -172,6 +230,8 @@ class GitHub:
         return "completed" if states == {"completed"} else "queued" if states == {"queued"} else "in_progress"
 
     def route(self, method, path, query, body):
+        if path == "/installation/repositories":
+            return self.page(path, query, "repositories", [{"full_name": "acme/site", "archived": False}])
         if path == "/orgs/acme/repos":
             return self.page(path, query, "", [{"full_name": "acme/site", "archived": False}])
         if path == "/orgs/acme/actions/runners/generate-jitconfig" and method == "POST":
@@ -209,7 +269,7 @@ class GitHub:
              "token": hashlib.sha256(f"{wanted['name']} {self.next_runner}".encode()).hexdigest()}
         self.runners[r["id"]] = r
         config = base64.b64encode(json.dumps({"server": self.url, "token": r["token"]}).encode()).decode()
-        self.given += [r["token"], config]
+        self.given_to[r["name"]] = [r["token"], config]
         return 201, {"runner": self.as_runner(r), "encoded_jit_config": config}, {}
 
     def of_token(self, headers):

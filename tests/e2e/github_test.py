@@ -4,16 +4,18 @@ real builders, one job each; faults; and the daemon killed at every step."""
 import hashlib
 import http.client
 import os
+import shutil
 import subprocess
 import tarfile
 
-from github_server import GitHub, HOOK_SECRET, RUNNER, TOKEN
+from github_server import APP, GitHub, HOOK_SECRET, RUNNER, TOKEN
 from harness import (CASES, FINAL, ROOT, Daemon, Scratch, Skip, UnixConnection, busybox_image, case, check, equal, main, needs_containers, wait_for)
 
 CONFIG = """\
 secrets:
   github-token: {{env: GITHUB_TOKEN_OF_THE_DAEMON}}
   github-hook: {{env: GITHUB_HOOK_OF_THE_DAEMON}}
+  github-app-key: {{file: {folder}/app.pem}}
 pools:
   p:
     image: {image}
@@ -22,8 +24,7 @@ pools:
     ci:
       github:
         url: {url}/acme
-        token: github-token
-{hook}        labels: [mayfly]
+{sign_in}{hook}        labels: [mayfly]
 """
 ENTRY = ROOT / "images/github/mayfly-github-runner"
 _image = None
@@ -53,16 +54,23 @@ def image():
 class World:
     """A GitHub, and a daemon with a pool for it."""
 
-    def __init__(self, webhooks=False, warm=0, **options):
+    def __init__(self, webhooks=False, warm=0, app=False, **options):
         needs_containers()
-        self.github = GitHub()
+        if app and not shutil.which("openssl"):
+            raise Skip("no openssl here to make an App's key with")
+        self.github, self.app = GitHub(), app
         self.options = {"image": image(), "warm": warm} | options
         self.hook = "        webhook_secret: github-hook\n" if webhooks else ""
         self.scratch = Scratch()
 
     def __enter__(self):
         folder = self.scratch.__enter__()
-        config = CONFIG.format(url=self.github.url, hook=self.hook, **self.options)
+        sign_in = "        token: github-token\n"
+        if self.app:
+            (folder / "app.pem").write_text(self.github.make_app())
+            (folder / "app.pem").chmod(0o600)
+            sign_in = f"        app_id: {APP}\n        private_key: github-app-key\n"
+        config = CONFIG.format(url=self.github.url, hook=self.hook, sign_in=sign_in, folder=folder, **self.options)
         self.daemon = Daemon(folder, config=config, env={"GITHUB_TOKEN_OF_THE_DAEMON": TOKEN, "GITHUB_HOOK_OF_THE_DAEMON": HOOK_SECRET})
         self.steps = folder / "steps"
         return self
@@ -95,7 +103,7 @@ class World:
         return self.daemon.get("/v1/jobs")["jobs"]
 
     def no_secret_in_files(self):
-        secrets = [TOKEN.encode(), HOOK_SECRET.encode(), *(t.encode() for t in self.github.given)]
+        secrets = [s.encode() for s in [*self.github.secrets(), *self.github.given]]
         for path in [*self.daemon.state.rglob("*"), self.daemon.log]:
             if path.is_file():
                 content = path.read_bytes()
@@ -123,17 +131,43 @@ def each_job_has_a_builder_of_its_own_and_its_result_is_GitHubs():
         w.daemon.no_builders()
 
 
+# All that a job could read of its builder: the environment and command line of each process, and every file.
+LOOK_AROUND = """\
+env
+for f in /proc/[0-9]*/environ /proc/[0-9]*/cmdline; do tr '\\0' '\\n' <$f; done 2>/dev/null
+find / '(' -path /proc -o -path /sys ')' -prune -o -type f -size -400 -print -exec cat '{}' ';' 2>/dev/null
+"""
+
+
+def knows_only_its_own(app):
+    with World(app=app) as w:
+        ids = [w.github.queue(LOOK_AROUND) for _ in range(2)]
+        w.daemon.start()
+        for id in ids:
+            w.at_github(id)
+        jobs = w.settled()
+        equal(len(jobs), 2, jobs)
+        if app:
+            check(w.github.installation_tokens and w.github.app_tokens, "it did not sign in as the App")
+        for job in jobs:
+            id = int(job["external"]["id"])
+            seen = w.github.environments[id].encode() + w.daemon.output(job["id"])
+            check(b"root:x:0:0" in seen and b"Runner.Listener" in seen and seen.count(b"PATH=") > 1, "it saw nothing of its builder", seen[:2000])
+            others = [g for runner, given in w.github.given_to.items() if runner != job["external"]["runner"] for g in given]
+            equal(len(others), 2)
+            for secret in [*w.github.secrets(), *others]:
+                check(secret.encode() not in seen, "a credential that is not its own is in the builder", secret)
+            check(b"JITCONFIG" not in w.github.environments[id].encode(), "the job's environment has the runner's credential")
+
+
 @case
 def a_builder_knows_no_credential_but_its_own():
-    with World() as w:
-        id = w.github.queue("env; cat /proc/*/environ | tr '\\0' '\\n'")
-        w.daemon.start()
-        w.at_github(id)
-        job = w.settled()[0]
-        seen = w.github.environments[id].encode() + w.daemon.output(job["id"])
-        for secret in (TOKEN, HOOK_SECRET):
-            check(secret.encode() not in seen, "the daemon's own credential is in the builder")
-        check(b"JITCONFIG" not in w.github.environments[id].encode(), "the job's environment has the runner's credential")
+    knows_only_its_own(app=False)
+
+
+@case
+def a_builder_knows_nothing_of_the_App():
+    knows_only_its_own(app=True)
 
 
 @case
@@ -235,9 +269,9 @@ def the_recipe_fetches_what_its_checksum_says_and_nothing_else():
 boundaries = []
 
 
-def life(crash_at=None):
+def life(crash_at=None, app=True):
     """One job's life; with `crash_at` the daemon dies at that boundary and another goes on."""
-    with World() as w:
+    with World(app=app) as w:
         d = w.daemon
         id = w.github.queue("echo once")
         d.start(wait=False, MAYFLY_STEP_LOG=str(w.steps), **({"MAYFLY_CRASH_AT_STEP": str(crash_at)} if crash_at else {}))
@@ -269,7 +303,8 @@ def life(crash_at=None):
 def every_step():
     life()
     for k, step in enumerate(list(boundaries), 1):
-        CASES.append((f"killed at step {k}, {step}", lambda k=k: life(k)))
+        # Signed in as an App, which needs requests of its own; at some steps by token.
+        CASES.append((f"killed at step {k}, {step}", lambda k=k: life(k, app=k % 4 != 0)))
 
 
 CASES.append(("a life without a crash", every_step))

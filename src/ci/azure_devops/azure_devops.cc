@@ -218,6 +218,8 @@ Result<CiCredential> AzureDevOps::fall_back(const std::string& name, const Error
                          account.fallback_token_secret, why.what);
   log_.warning("azure-devops: {} gets the token in secret '{}' to register itself: {}", name,
                account.fallback_token_secret, why.text());
+  std::lock_guard lock(mutex_);
+  if (!account.capabilities.empty()) bare_.insert(name);
   return out;
 }
 
@@ -272,6 +274,7 @@ Result<void> AzureDevOps::forget(const CiRegistration& registration, Deadline de
   if (agent) MAYFLY_TRY(remove_agent(agent->name.id, deadline));
   std::lock_guard lock(mutex_);
   disabled_.erase(registration.name);
+  bare_.erase(registration.name);
   minted_.erase(registration.name);
   first_job_.erase(registration.name);
   second_job_.erase(registration.name);
@@ -283,11 +286,16 @@ Result<std::vector<CiRegistration>> AzureDevOps::registrations(const std::string
     std::lock_guard lock(mutex_);
     prefix_ = prefix;
   }
-  MAYFLY_ASSIGN(auto all, list_agents("includeAssignedRequest=true", deadline));
+  const auto& account = client_.account();
+  MAYFLY_ASSIGN(auto all, list_agents("includeCapabilities=true&includeAssignedRequest=true", deadline));
   std::vector<CiRegistration> out;
-  for (const auto& a : all)
-    if (a.name.name.starts_with(prefix) && a.name.name != client_.account().placeholder)
-      out.push_back({a.name.name, std::to_string(a.name.id), a.assigned && a.assigned->running()});
+  for (const auto& a : all) {
+    if (!a.name.name.starts_with(prefix) || a.name.name == account.placeholder) continue;
+    out.push_back({a.name.name, std::to_string(a.name.id), a.assigned && a.assigned->running()});
+    if (account.fallback_token_secret.empty() || a.user_capabilities == account.capabilities) continue;
+    std::lock_guard lock(mutex_);  // the daemon that gave it a token may have been another
+    bare_.insert(a.name.name);
+  }
   return out;
 }
 

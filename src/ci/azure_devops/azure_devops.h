@@ -60,6 +60,7 @@ class AzureDevOps final : public Ci {
   bool serves(const JobRequest& request) const;
   std::optional<CiJob> as_seen(const JobRequest& request);
   void protect(const std::vector<JobRequest>& running, Deadline deadline);
+  void equip(Deadline deadline);
   void note_second_job(const std::string& agent, const JobRequest& second);
   std::string notice(const Pool& pool, const JobRequests& seen) const;
 
@@ -73,6 +74,7 @@ class AzureDevOps final : public Ci {
   std::string prefix_;                             // of the names that control gives; empty until it said
   std::set<std::string> minted_;                   // names, until forgotten
   std::set<std::string> disabled_;                 // agents that get no more jobs
+  std::set<std::string> bare_;                     // that register themselves, and have not got our capabilities yet
   std::map<std::string, std::int64_t> first_job_;  // agent → the request that it began
   struct SecondJob {
     std::int64_t request = 0;

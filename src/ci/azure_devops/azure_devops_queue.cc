@@ -97,6 +97,27 @@ void AzureDevOps::protect(const std::vector<JobRequest>& running, Deadline deadl
   }
 }
 
+// An agent that registered itself offers what it found in its place; the jobs that demand the pool's capabilities would
+// pass it by.
+void AzureDevOps::equip(Deadline deadline) {
+  std::set<std::string> bare;
+  {
+    std::lock_guard lock(mutex_);
+    bare = bare_;
+  }
+  int asked = 0;
+  for (const auto& name : bare) {
+    if (++asked > max_disables) return;
+    auto agent = agent_named(name, deadline);
+    if (agent && !*agent) continue;  // not yet
+    auto done = agent ? set_capabilities((*agent)->name.id, deadline) : Result<void>(Unexpected(agent.error()));
+    if (!done)
+      return log_.warning("azure-devops: agent {} did not get its capabilities: {}", name, done.error().text());
+    std::lock_guard lock(mutex_);
+    bare_.erase(name);
+  }
+}
+
 std::string AzureDevOps::notice(const Pool& pool, const JobRequests& seen) const {
   const auto& account = client_.account();
   std::vector<std::string> all;
@@ -152,6 +173,7 @@ Result<CiSight> AzureDevOps::observe(Deadline deadline) {
     if (job) sight.jobs.push_back(std::move(*job));
   }
   protect(running, deadline);
+  equip(deadline);
   auto kept = keep_placeholder(deadline);
   MAYFLY_ASSIGN(auto p, pool(deadline));
   {

@@ -163,6 +163,25 @@ TEST_F(AzureDevOpsTest, ATokenEntersABuilderOnlyWhereTheConfigurationSaysSo) {
   }
 }
 
+TEST_F(AzureDevOpsTest, AnAgentThatRegisteredItselfGetsThePoolsCapabilitiesAlsoAfterARestart) {
+  server.tell("set", {{"refuse", 405}});
+  auto account = with_token(server.url());
+  account.fallback_token_secret = "weak";
+  secrets.values["weak"] = "a-weak-token-for-config";
+  connect(account);
+  ASSERT_TRUE(ci->mint("mf-a-p-1", {}, soon()));
+  ASSERT_TRUE(ci->mint("mf-a-p-2", {}, soon()));
+  look();
+  server.tell("register", {{"name", "mf-a-p-1"}});
+  look();
+  EXPECT_EQ(agent("mf-a-p-1").at("userCapabilities").as_object().at("os").as_string(), "Debian 12");
+  server.tell("register", {{"name", "mf-a-p-2"}});
+  connect(account);
+  ASSERT_TRUE(ci->registrations("mf-a-", soon()));
+  look();
+  EXPECT_EQ(agent("mf-a-p-2").at("userCapabilities").as_object().at("docker").as_string(), "yes");
+}
+
 TEST_F(AzureDevOpsTest, TheCredentialOfABuilderHoldsNothingOfTheTokens) {
   auto made = ci->mint("mf-a-p-1", {}, soon());
   ASSERT_TRUE(made);
