@@ -48,7 +48,8 @@ Cause shortage(Sight& s, PoolSight& pool, int first) {
             {},
             true};
   return {ReasonCode::platform_at_max,
-          fmt::format("platform '{}' has all of its {} builders in use", spec.platform, platform.view->max),
+          fmt::format("platform '{}' has all of its {} builders in use or about to start", spec.platform,
+                      platform.view->max),
           {},
           true};
 }

@@ -26,7 +26,7 @@ int missing_idle(Sight& s, const PoolSight& pool) {
     missing = std::max(0, candidates(s, pool) - missing_for_jobs(s, pool));
   else
     missing = std::max(missing, candidates(s, pool));
-  int room = pool.room() - std::max(0, demand - there);
+  int room = pool.room() - missing_for_jobs(s, pool);
   bool handing_over = pool.usable > 0 && demand > 0 && !pool.ready.empty() && s.patience.refill > Duration(0);
   if (handing_over || (pool.refill_at && *pool.refill_at > s.now)) return 0;
   return std::max(0, std::min({missing, room, pool.one_at_a_time ? 1 - pool.granted : unlimited}));
@@ -96,14 +96,15 @@ class Versions {
 void share(Sight& s, Index index) {
   PlatformSight& platform = s.platforms[index];
   int left = platform.left(), now = std::min(platform.slots(), platform.tokens());
-  Turns jobs(s, platform), idle(s, platform);
+  Turns jobs(s, platform), later(s, platform), idle(s, platform);
+  auto can_now = [&](Index i) { return s.pools[i].blocked.code == ReasonCode::none; };
   std::vector<std::pair<Index, int>> wants;
   for (Index i : platform.pools) {
     PoolSight& pool = s.pools[i];
     pool.granted = pool.starts = pool.idle_starts = 0;
     if (int n = pool.needed ? missing_for_jobs(s, pool) : 0; n > 0) wants.emplace_back(i, n);
   }
-  for (auto [i, n] : wants) jobs.add(i, n);
+  for (auto [i, n] : wants) (can_now(i) ? jobs : later).add(i, n);
   // Where the platform has room for all only those are handed out one by one that start now.
   while (!jobs.empty() && left > 0 && (now > 0 || left != unlimited)) {
     PoolSight& pool = s.pools[jobs.next()];
@@ -111,12 +112,14 @@ void share(Sight& s, Index index) {
     if (left != unlimited) --left;
     if (now > 0) --now, ++pool.starts;
   }
+  // Those whose image is still being made ready get what is left: they must not keep room that others could use.
+  for (; !later.empty() && left > 0 && left != unlimited; --left) ++s.pools[later.next()].granted;
   if (left == unlimited)
     for (auto [i, n] : wants) s.pools[i].granted = n;
   platform.slack = left;
   if (now <= 0 || left <= 0) return;
   for (Index i : platform.pools)
-    if (s.pools[i].needed) idle.add(i, missing_idle(s, s.pools[i]));
+    if (s.pools[i].needed && can_now(i)) idle.add(i, missing_idle(s, s.pools[i]));
   for (; !idle.empty() && now > 0 && left > 0; --now) {
     ++s.pools[idle.next()].idle_starts;
     if (left != unlimited) --left;
@@ -125,8 +128,6 @@ void share(Sight& s, Index index) {
 
 void start(Sight& s, Index index) {
   PoolSight& pool = s.pools[index];
-  // While its image is being made ready nothing can start, though jobs may wait here for it.
-  if (pool.blocked.code != ReasonCode::none) pool.starts = pool.idle_starts = 0;
   Versions versions(s, pool);
   for (int i = 0; i < pool.starts; ++i) s.act(StartBuilder{index, versions.next(), false, "a job waits"});
   for (int i = 0; i < pool.idle_starts; ++i)
@@ -134,11 +135,12 @@ void start(Sight& s, Index index) {
   if (pool.refill_at && *pool.refill_at > s.now && pool.idle_wanted() > 0) s.wake_by(*pool.refill_at);
 }
 
-// A platform that is full of builders that wait for jobs must not keep another pool's jobs waiting.
+// A platform that is full of builders that wait for jobs must not keep another pool's jobs waiting; and after its total
+// was lowered, idle builders go first.
 void reclaim(Sight& s, Index index) {
   PlatformSight& platform = s.platforms[index];
   if (platform.left() == unlimited) return;
-  int wanted = -platform.stopping;
+  int beyond = std::max(0, platform.exist - platform.view->max), wanted = beyond - platform.stopping;
   for (Index i : platform.pools) {
     const PoolSight& pool = s.pools[i];
     if (pool.needed && pool.blocked.code == ReasonCode::none) wanted += missing_for_jobs(s, pool) - pool.granted;
@@ -150,7 +152,9 @@ void reclaim(Sight& s, Index index) {
   while (wanted > 0 && !givers.empty()) {
     auto most = std::max_element(givers.begin(), givers.end(), [&](Index a, Index b) { return load(a) < load(b); });
     PoolSight& pool = s.pools[*most];
-    s.act(StopBuilder{pool.ready.back().builder->id, "its platform is full, and another pool's jobs wait"});
+    s.act(StopBuilder{pool.ready.back().builder->id, beyond-- > 0
+                                                         ? "its platform has more builders than its total"
+                                                         : "its platform is full, and another pool's jobs wait"});
     pool.ready.pop_back();
     --pool.exist, --wanted;
     if (pool.ready.empty()) givers.erase(most);

@@ -143,6 +143,48 @@ TEST(Labels, AJobGoesToThePoolThatHasThemAllWhateverTheirCase) {
   EXPECT_EQ(starts(t, t.plan()), (std::map<std::string, int>{{"gpu", 1}}));
 }
 
+// Found by tests/simulation: launches that could not begin yet took the turns of those that could.
+TEST(Share, APoolWhoseImageIsFetchedKeepsNoRoomFromAnother) {
+  Town t;
+  t.platforms[0].parallel_launches = 2, t.platforms[0].max = 2;
+  t.pool("slow").image = "far-away";
+  t.pool("ready");
+  for (int i = 0; i < 5; ++i) t.job("slow");
+  t.job("ready"), t.job("ready");
+  auto seen = t.seen();
+  seen.pools[0].versions[0].image = {.ready = false, .in_progress = true};
+  EXPECT_EQ(starts(t, plan(seen, t0)), (std::map<std::string, int>{{"ready", 2}}));
+}
+
+TEST(Share, IdleBuildersGoWhenThePlatformsTotalWasLowered) {
+  Town t;
+  t.platforms[0].max = 2;
+  t.pool("p").warm = 3;
+  for (int i = 0; i < 3; ++i) t.builder("p", BuilderState::ready);
+  auto plan = t.plan();
+  EXPECT_EQ(all<StopBuilder>(plan).size(), 1u);
+  EXPECT_TRUE(starts(t, plan).empty());
+}
+
+// Found by tests/simulation: an idle builder that no job can use yet was taken for one that a job will have.
+TEST(Share, BuildersAheadOfJobsStayBelowMaxWhileTheImageOfOthersIsNotKnown) {
+  Town t;
+  auto& p = t.pool("p");
+  p.warm = 2, p.max = 3;
+  t.job("p"), t.job("p");
+  t.builder("p", BuilderState::ready).image_version = "img@1.0.0";
+  auto seen = t.seen();
+  auto rollout = Rollout();
+  rollout.state = RolloutState::warming;
+  seen.pools[0].versions[0].name = "img@1.1.0", seen.pools[0].versions[0].digest = "sha256:b";
+  seen.pools[0].versions.push_back({});
+  seen.pools[0].versions[1].name = "img@1.0.0";
+  seen.pools[0].rollout = &rollout;
+  Patience patience;
+  patience.refill = Duration(0);
+  EXPECT_LE(starts(t, plan(seen, t0, patience))["p"], 2);
+}
+
 TEST(Labels, WhatNoPoolHasIsSaid) {
   Town t;
   t.pool("plain", {"linux"});

@@ -13,12 +13,24 @@ void stop_youngest(Sight& s, PoolSight& pool, Index version, const std::string& 
   pool.ready.erase(std::next(at).base());
 }
 
-// A full pool has no place for a candidate beside the old version's idle builders: one of them goes, and only one at a
-// time, so that the others serve on.
+// How many more builders the pool's own limit and its platform's total leave it.
+int room_for(const Sight& s, const PoolSight& pool) {
+  int platform = pool.view->platform == nowhere ? 0 : s.platforms[pool.view->platform].left();
+  return std::min(pool.room(), platform);
+}
+
+// A full pool, or platform, has no place for a candidate beside the old version's idle builders: one of them goes, and
+// only one at a time, so that the others serve on.
 bool must_make_room(const Sight& s, const PoolSight& pool) {
-  return pool.queued.empty() && pool.stopping == 0 && pool.coming == 0 && pool.exist >= pool.view->numbers.max &&
+  return pool.queued.empty() && pool.stopping == 0 && pool.coming == 0 && room_for(s, pool) == 0 &&
          pool.ready_of(0) > 0 && pool.ready_of(1) < pool.idle_wanted() && can_start(s, pool, 1) &&
          !pool.view->rollout->paused;
+}
+
+// The builders that show that the new version comes up: as many as the pool keeps idle, if there is room for so many.
+int to_be_ready(const Sight& s, const PoolSight& pool) {
+  int there = static_cast<int>(pool.ready.size()) + pool.coming;
+  return std::min(pool.idle_wanted(), there + room_for(s, pool));
 }
 
 void prepare(Sight& s, Index index) {
@@ -37,7 +49,7 @@ void tend_rollout(Sight& s, Index index) {
   if (!pool.view->rollout || !pool.view->spec) return;
   prepare(s, index);
   if (const auto& after = pool.view->versions[1].starts.after; after && s.now < *after) s.wake_by(*after);
-  RolloutSight sight{.wanted = pool.idle_wanted(),
+  RolloutSight sight{.wanted = to_be_ready(s, pool),
                      .new_ready = pool.ready_of(1),
                      .old_ready = pool.ready_of(0),
                      .old_coming = pool.coming - pool.coming_new,

@@ -179,6 +179,12 @@ void Chaos::change_config() {
     if (rng.percent(20)) pool.image = "image-" + std::to_string(rng.between(0, 2));
     if (rng.percent(20)) pool.limits.timeout = rng.spread(seconds(5), minutes(5));
   }
+  for (auto& [name, shared] : land_.config.platforms) {
+    if (rng.percent(30)) shared.max = rng.between(0, 6);
+    if (rng.percent(30)) shared.launches_per_minute = rng.between(0, 30);
+  }
+  for (auto& [name, pool] : land_.config.pools)
+    if (rng.percent(20) && !pool.labels.empty()) pool.labels.pop_back();
   if (rng.percent(40)) land_.config.pools.erase(land_.config.pools.begin());
   land_.note("the configuration has changed");
 }

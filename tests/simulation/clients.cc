@@ -19,8 +19,21 @@ JobSpec Clients::draw_spec() {
   s.repeatable = rng.percent(40);
   if (rng.one_in(4)) s.timeout = rng.spread(seconds(1), land_.config.pools.at(s.pool).limits.timeout);
   if (rng.one_in(10)) s.secrets.push_back(rng.percent(50) ? "known" : "unknown");
+  draw_labels(s);
   if (rng.one_in(40)) s.pool = "nowhere";
   return s;
+}
+
+// Some ask for labels instead of a pool; and somebody may have taken them away by the time they are heard.
+void Clients::draw_labels(JobSpec& s) {
+  Rng& rng = land_.rng;
+  bool asks = rng.percent(40);
+  auto labels = land_.config.pools.at(s.pool).labels;
+  if (!asks || labels.empty()) return;
+  s.pool.clear();
+  for (auto& label : labels)
+    if (rng.percent(60)) s.labels.push_back(rng.one_in(4) ? "LINUX" : label);
+  if (s.labels.empty()) s.labels = {labels.front()};
 }
 
 void Clients::draw_requests(Duration within) {
@@ -98,7 +111,7 @@ void Clients::let_rollouts_go_on() {
 
 void Clients::submit(std::size_t n) {
   bool sent = send_([this, n](Core& core) {
-    land_.note("submit #{} to {}", n, requests_[n].spec.pool);
+    land_.note("submit #{} to {}{}", n, requests_[n].spec.pool, fmt::join(requests_[n].spec.labels, "+"));
     core.submit(requests_[n].spec, requests_[n].key, [this, n](Result<Job> reply) { answered(n, reply); });
   });
   // Whoever hears nothing for half a minute asks again: only with a key, for that alone makes it safe.

@@ -42,6 +42,7 @@ class Clients {
   void order_one();
   void ask_around();
   JobSpec draw_spec();
+  void draw_labels(JobSpec& spec);
 
   Land& land_;
   RecordingStore& store_;

@@ -56,6 +56,7 @@ void Daemon::start() {
                      land_.config,
                      {},
                      [this](std::string_view name) { boundary(name); }};
+  parts.on_plan = [this](const plan::Plan&) { land_.planned_at = land_.now(); };
   core_ = std::make_unique<Core>(std::move(parts), *agents_, *executors_.back());
   if (auto done = core_->recover(); !done) broken("8: no job and no record is lost", "recover: " + done.error().text());
   last_step_ = land_.now() - idle_wait;

@@ -25,6 +25,7 @@ void draw_place_faults(Rng& rng, Faults& f) {
   for (int* which : {&f.launch_fails, &f.launch_leaves, &f.launch_reply_lost, &f.slow_calls, &f.unreachable, &f.refuses,
                      &f.deaf, &f.dies_on_assign, &f.dies_running})
     *which = rate(rng, 20);
+  if (rng.one_in(8)) f.launch_fails = rng.between(80, 100);
 }
 
 bool breaks_jobs(const std::string& digest) {
@@ -38,6 +39,56 @@ bool breaks_jobs(const std::string& digest) {
     return out;
   }();
   return bad.contains(digest);
+}
+
+// What is open by turns is also closed by turns: a job that waits for the schedule gets its time.
+std::vector<Window> draw_windows(Rng& rng, const PoolSpec& p) {
+  std::vector<Window> out;
+  int every = rng.between(5, 10), half = every / 2;
+  bool warms = rng.percent(60), closes = rng.percent(40), refreshes = rng.percent(50);
+  auto add = [&](int offset) -> ScheduleEntry& {
+    out.push_back({every, offset, {}});
+    return out.back().says;
+  };
+  if (warms) {
+    add(0).warm = rng.between(0, 3);
+    add(half).warm = 0;
+  }
+  if (closes) {
+    add(half).max = rng.between(0, 3);
+    add(0).max = p.max;
+  }
+  if (refreshes) add(rng.between(0, every - 1)).refresh = true;
+  for (Window& w : out) w.says.cron = w.cron();
+  return out;
+}
+
+// Pools beside one another: some serve the same labels, some have a schedule, and they share their platform unequally.
+void draw_neighbours(Land& land) {
+  Rng& rng = land.rng;
+  static const std::vector<std::string> labels = {"linux", "Big", "gpu"};
+  bool labelled = rng.percent(60), timed = rng.percent(50);
+  for (auto& [name, p] : land.config.pools) {
+    p.preference = rng.between(0, 2);
+    p.weight = rng.pick(std::vector<double>{0.5, 1, 1, 3});
+    for (const auto& label : labels)
+      if (labelled && rng.percent(70)) p.labels.push_back(label);
+    if (rng.one_in(4)) p.secrets = {"known"};
+    if (rng.one_in(4)) p.min = rng.between(0, p.max);
+    if (!timed || rng.percent(40)) continue;
+    auto windows = draw_windows(rng, p);
+    for (const Window& w : windows) p.schedule.push_back(w.says);
+    if (!windows.empty()) land.windows[name] = windows;
+  }
+}
+
+// What all pools of one platform share.
+void draw_shared(Land& land, const std::string& name) {
+  Rng& rng = land.rng;
+  PlatformSpec& shared = land.config.platforms[name];
+  if (rng.percent(45)) shared.max = rng.between(1, 6);
+  if (rng.percent(40)) shared.launches_per_minute = rng.between(4, 30);
+  if (rng.one_in(4)) shared.parallel_launches = rng.between(1, 3);
 }
 
 PoolSpec draw_pool(Rng& rng, const std::string& platform, int number) {
@@ -64,7 +115,10 @@ FakeBehaviour draw_behaviour(Land& land, Place& place, const BuilderRequest& req
   Rng& rng = land.rng;
   const Faults& f = place.faults;
   FakeBehaviour b;
-  if (rng.percent(f.launch_fails) || (!land.healed && request.image.reference == version_reference(5)))
+  // Where a pool keeps nothing idle, nothing shows that before jobs come.
+  bool broken_image =
+      request.image.reference == version_reference(5) && !(land.isolation && request.pool.starts_with("a"));
+  if (rng.percent(f.launch_fails) || (broken_image && !land.healed))
     b.launch = FakeBehaviour::Launch::fails;
   else if (rng.percent(f.launch_leaves))
     b.launch = FakeBehaviour::Launch::leaves;
@@ -131,12 +185,14 @@ void draw(Land& land) {
   if (!land.isolation) draw_faults(land);
   for (std::string name : {"a", "b"}) {
     add_place(land, name);
-    int pools = rng.between(1, 2);
+    draw_shared(land, name);
+    int pools = rng.between(1, 3);
     for (int i = 0; i < pools; ++i) {
       auto pool = draw_pool(rng, name, i);
       land.config.pools[pool.name] = pool;
     }
   }
+  draw_neighbours(land);
   if (rng.one_in(3)) land.config.keep_jobs = minutes(rng.between(3, 12));
   if (!land.isolation) return;
   land.places.at("a")->faults = {};

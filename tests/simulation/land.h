@@ -11,6 +11,7 @@
 #include "tests/simulation/agenda.h"
 #include "tests/simulation/mutation.h"
 #include "tests/simulation/rng.h"
+#include "tests/simulation/rules.h"
 #include "tests/simulation/trace.h"
 
 namespace mayfly::sim {
@@ -71,7 +72,8 @@ struct Land {
   bool isolation = false;  // one platform is broken from the first to the last, and the other must not notice
   std::map<std::string, std::unique_ptr<Place>> places;
   Config config;
-  Faults faults;  // of what is not one platform's
+  std::map<PoolName, std::vector<Window>> windows;  // of pools that have a schedule, which says the same
+  Faults faults;                                    // of what is not one platform's
 
   // The truth.
   std::map<BuilderId, Launched> launched;                           // builders that came to be
@@ -81,6 +83,7 @@ struct Land {
   std::map<std::string, std::set<std::string>> digests;             // what a reference resolved to
   std::map<std::string, ImageVersion> versions;                     // by "versioned@1.0.0", as written first
   bool healed = false;
+  Time planned_at{};                  // by the world's clock: when the daemon decided last
   std::map<BuilderId, Time> stopped;  // when stop() last removed it, or would have
   Duration jumped_back{};             // by the daemon's clock, in all: deadlines drawn before come that much later
   std::uint64_t generation = 0;       // of the daemon; 0: none runs
@@ -94,6 +97,20 @@ struct Land {
   static PoolName pool_of(const BuilderId& id) { return id.substr(0, id.rfind('-')); }
   // Pools keep their platform for good: "a0" lives on platform "a".
   Place& place_of(const BuilderId& id) { return *places.at(id.substr(0, 1)); }
+  // By the daemon's clock, as the schedule goes.
+  Numbers numbers(const PoolSpec& pool, Time daemon_time) const {
+    auto found = windows.find(pool.name);
+    return numbers_at(pool, found == windows.end() ? std::vector<Window>() : found->second, daemon_time);
+  }
+  const PlatformSpec& shared(const std::string& platform) const {
+    static const PlatformSpec none;
+    auto found = config.platforms.find(platform);
+    return found == config.platforms.end() ? none : found->second;
+  }
+  int parallel_launches(const std::string& platform) const {
+    int said = shared(platform).parallel_launches;
+    return said > 0 ? said : places.at(platform)->platform.parallel_launches();
+  }
   void excuse(Duration d) {
     for (auto& [name, place] : places) place->excused += d;
   }

@@ -12,6 +12,11 @@ constexpr auto i8 = "8: no job and no record is lost";
 constexpr auto i9 = "9: the ledger verifies and its story is lawful";
 constexpr auto irollout = "a rollout goes forward, by the book, and ends";
 constexpr auto imax = "never more builders than the pool's max";
+constexpr auto itotal = "never more builders than the platform's total";
+constexpr auto irate = "never more launches than the platform's budget";
+constexpr auto ilabels = "no job on a builder without its labels";
+constexpr auto ibreaker = "what keeps failing is left alone, then tried one at a time";
+constexpr auto ibusy = "no busy builder is touched";
 
 bool says(const Batch& batch, std::string_view kind, const std::string& subject) {
   return std::any_of(batch.ledger.begin(), batch.ledger.end(),
@@ -66,6 +71,8 @@ void RecordingStore::watch(const Batch& batch) {
         watched.insert(builder.id);
         watch_builder(builder, batch);
       }
+  for (const auto& job : batch.jobs)
+    if (!job.builder.empty() && says(batch, "job.assigned", fmt::format("job/{}", job.id))) watch_preference(job);
   for (JobId id : batch.forget) {
     auto found = jobs_seen.find(id);
     if (found == jobs_seen.end() || !is_final(found->second.state))
@@ -86,7 +93,8 @@ void RecordingStore::watch_pool(const PoolVersions& next, const Batch& batch) {
   const auto last = pools_seen.contains(next.pool) ? pools_seen[next.pool] : PoolVersions();
   const bool promoted =
       next.rollout && next.rollout->state == RolloutState::promoted && next.current == std::optional(next.rollout->to);
-  if (next.current != last.current && !promoted && !says(batch, "pool.version", subject))
+  if (next.current != last.current && !promoted && !says(batch, "pool.version", subject) &&
+      !says(batch, "rollout.promoted", subject))
     broken(irollout, fmt::format("{} stands on another version without a rollout", next.pool));
   if (next.rollout && last.rollout && next.rollout->to == last.rollout->to &&
       next.rollout->started_at == last.rollout->started_at && next.rollout->state < last.rollout->state)
@@ -94,6 +102,9 @@ void RecordingStore::watch_pool(const PoolVersions& next, const Batch& batch) {
                                  to_string(next.rollout->state)));
   if (next.rollout && !is_over(next.rollout->state) && next.rollout->from != next.current.value_or(SemVer()))
     broken(irollout, fmt::format("the rollout of {} does not begin where the pool stands", next.pool));
+  if (next.rollout)
+    land_.note("commit pool {}: from {} to {}, {}", next.pool, next.rollout->from.text(), next.rollout->to.text(),
+               to_string(next.rollout->state));
   pools_seen[next.pool] = next;
 }
 
@@ -133,13 +144,15 @@ void RecordingStore::watch_job(const Job& next, const Batch& batch) {
       broken(i2, name(last) + " is queued again without being a repeat");
     if (!repeat && !returned && !last.builder.empty() && last.builder != next.builder)
       broken(i1, name(next) + " changed its builder from " + last.builder + " to " + next.builder);
-    if (last.spec != next.spec) broken(i8, name(next) + " changed its specification");
+    auto asked = next.spec;
+    if (!asked.labels.empty()) asked.pool = last.spec.pool;  // settled when it gets its builder
+    if (last.spec != asked) broken(i8, name(next) + " changed its specification");
   }
   if (is_final(next.state)) {
     if (!says(batch, "job.ended", subject)) broken(i9, name(next) + " ended without job.ended");
     watch_end(next);
   }
-  if (says(batch, "job.assigned", subject)) ++assignments[next.id];
+  if (says(batch, "job.assigned", subject)) ++assignments[next.id], watch_place(next);
   land_.note("commit {} attempt {} on '{}' {}", name(next), next.attempt, next.builder, to_string(next.result.cause));
   jobs_seen[next.id] = next;
 }
@@ -179,10 +192,7 @@ void RecordingStore::watch_builder(const Builder& next, const Batch& batch) {
     if (!says(batch, "builder.requested", subject)) broken(i9, next.id + " appears without builder.requested");
     auto pool = land_.config.pools.find(next.pool);
     if (pool == land_.config.pools.end()) broken(imax, next.id + " is started for a pool that is not configured");
-    auto exist = std::count_if(builders_seen.begin(), builders_seen.end(),
-                               [&](const auto& b) { return b.second.pool == next.pool && !is_final(b.second.state); });
-    if (exist >= pool->second.max)
-      broken(imax, fmt::format("{} is started beside {} others, and max is {}", next.id, exist, pool->second.max));
+    watch_new_builder(next);
     auto version = land_.versions.find(next.image_version);
     bool released = version != land_.versions.end() && version->second.digest == next.image_digest;
     bool resolved = next.image_version.empty() && land_.digests[next.image].contains(next.image_digest);
@@ -197,6 +207,7 @@ void RecordingStore::watch_builder(const Builder& next, const Batch& batch) {
     if (last.job != 0 && last.job != next.job)
       broken(i1, fmt::format("{} had job {} and gets {}", next.id, last.job, next.job));
     watch_drain(last, next);
+    watch_stop(last, next);
     if (last.image_digest != next.image_digest) broken(i7, next.id + " changed its digest");
   }
   land_.note("commit builder {} {} job {} {}", next.id, to_string(next.state), next.job, next.cause);
@@ -204,8 +215,80 @@ void RecordingStore::watch_builder(const Builder& next, const Batch& batch) {
   builders_seen[next.id] = next;
 }
 
+// A job that has begun is not worth less than whatever its builder is to make room for.
+void RecordingStore::watch_stop(const Builder& last, const Builder& next) const {
+  if (last.state != BuilderState::busy || next.state != BuilderState::stopping) return;
+  const Job& j = jobs_seen.at(next.job);
+  if (j.builder == next.id && (j.state == JobState::assigned || j.state == JobState::running))
+    broken(ibusy, fmt::format("{} is stopped under {}: {}", next.id, name(j), next.cause));
+}
+
+void RecordingStore::watch_new_builder(const Builder& next) {
+  const PoolSpec& pool = land_.config.pools.at(next.pool);
+  int in_pool = 0, on_platform = 0, trying = 0;
+  for (const auto& [id, b] : builders_seen) {
+    if (is_final(b.state)) continue;
+    in_pool += b.pool == next.pool;
+    on_platform += b.platform == next.platform;
+    trying += b.pool == next.pool && b.image_digest == next.image_digest &&
+              (b.state == BuilderState::requested || b.state == BuilderState::starting);
+  }
+  if (int max = land_.numbers(pool, next.requested_at).max; in_pool >= max)
+    broken(imax, fmt::format("{} is started beside {} others, and max is {}", next.id, in_pool, max));
+  const PlatformSpec& shared = land_.shared(next.platform);
+  if (shared.max > 0 && on_platform >= shared.max)
+    broken(itotal, fmt::format("{} is started beside {} on {}, and its total is {}", next.id, on_platform,
+                               next.platform, shared.max));
+  // While the store was full nothing was decided; this was, before.
+  if (shared.launches_per_minute > 0 && !spent_[next.platform].take(shared.launches_per_minute, land_.planned_at))
+    broken(irate, fmt::format("{} is one more than {} a minute", next.id, shared.launches_per_minute));
+  auto bad = failing_.find({next.platform, next.image_digest});
+  if (bad == failing_.end() || bad->second.failures < Failing::limit) return;
+  if (bad->second.rests(land_.planned_at))
+    broken(ibreaker, fmt::format("{} is started right after {} failures", next.id, bad->second.failures));
+  if (trying > 0)
+    broken(ibreaker,
+           fmt::format("{} is tried beside {} others, after {} failures", next.id, trying, bad->second.failures));
+}
+
+void RecordingStore::watch_failing(const LedgerDraft& e) {
+  if (e.kind == "image.ready" && e.subject.starts_with("pool/")) with_image_.insert(e.subject.substr(5));
+  if (e.kind != "builder.start-failed" && e.kind != "builder.ready") return;
+  const Builder& b = builders_seen.at(e.subject.substr(8));
+  auto& failing = failing_[{b.platform, b.image_digest}];
+  if (e.kind == "builder.ready") failing = {};
+  if (e.kind == "builder.start-failed") failing.failed(land_.now());
+  failing.unsure = failing.unsure || refused;  // written late
+}
+
+void RecordingStore::watch_place(const Job& next) {
+  if (next.builder.empty()) return;  // and lost again while nothing could be written
+  auto pool = land_.config.pools.find(Land::pool_of(next.builder));
+  if (pool == land_.config.pools.end()) broken(ilabels, name(next) + " is given to a pool that is not configured");
+  if (next.spec.pool != pool->first) broken(ilabels, name(next) + " is given to a builder of " + pool->first);
+  if (!next.spec.labels.empty() && !serves(pool->second, next.spec))
+    broken(ilabels,
+           fmt::format("{} wants {} and is given to {}", name(next), fmt::join(next.spec.labels, "+"), next.builder));
+}
+
+// Where nothing goes wrong it is known what the planner has to do: a builder that is ready in a pool that the job likes
+// better is not left idle.
+void RecordingStore::watch_preference(const Job& j) const {
+  if (!land_.isolation || j.spec.labels.empty()) return;
+  const PoolSpec& has = land_.config.pools.at(j.spec.pool);
+  for (const auto& [pool, spec] : land_.config.pools) {
+    if (spec.platform != "a" || !preferred(spec, has) || !serves(spec, j.spec)) continue;
+    if (versioned_image(spec, land_.config.images) || !with_image_.contains(pool)) continue;
+    for (const auto& [id, b] : builders_seen)
+      if (b.pool == pool && b.state == BuilderState::ready)
+        broken("a job goes to the pool that it likes best",
+               fmt::format("{} is given to {}, and {} is idle", name(j), j.builder, id));
+  }
+}
+
 void RecordingStore::watch_entry(const LedgerDraft& entry) {
   ++entries;
+  watch_failing(entry);
   if (entry.subject.starts_with("job/")) watch_job_entry(stories_[entry.subject], entry);
   if (entry.subject.starts_with("builder/")) watch_builder_entry(stories_[entry.subject], entry);
 }

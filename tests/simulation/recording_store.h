@@ -42,6 +42,7 @@ class RecordingStore final : public Store {
   void reopen() {
     inner_.reset();
     inner_ = open_();
+    spent_.clear(), failing_.clear(), with_image_.clear();
   }
 
   // All that was ever written, by id; jobs that were forgotten since are in it too.
@@ -53,6 +54,7 @@ class RecordingStore final : public Store {
   std::map<JobId, int> assignments;
   std::map<PoolName, PoolVersions> pools_seen;
   std::uint64_t entries = 0;  // in the ledger
+  bool has_image(const PoolName& pool) const { return with_image_.contains(pool); }
   // What is in the store is what was written. Slow: at the end and after restarts.
   void check_all();
   void check_story_ends();
@@ -69,6 +71,11 @@ class RecordingStore final : public Store {
   void watch_pool(const PoolVersions& next, const Batch& batch);
   void watch_job(const Job& next, const Batch& batch);
   void watch_builder(const Builder& next, const Batch& batch);
+  void watch_place(const Job& next);
+  void watch_preference(const Job& assigned) const;
+  void watch_new_builder(const Builder& next);
+  void watch_stop(const Builder& last, const Builder& next) const;
+  void watch_failing(const LedgerDraft& entry);
   void watch_entry(const LedgerDraft& entry);
   void watch_job_entry(Story& story, const LedgerDraft& entry);
   void watch_builder_entry(Story& story, const LedgerDraft& entry);
@@ -78,6 +85,9 @@ class RecordingStore final : public Store {
   std::function<std::unique_ptr<Store>()> open_;
   std::unique_ptr<Store> inner_;
   std::map<std::string, Story> stories_;
+  std::map<std::string, Spent> spent_;                              // launches, by platform
+  std::map<std::pair<std::string, std::string>, Failing> failing_;  // by platform and digest
+  std::set<PoolName> with_image_;                                   // had it once since the daemon started
 };
 
 }  // namespace mayfly::sim

@@ -127,7 +127,7 @@ class Simulation {
     chaos_.schedule(length);
     run_until(length, [] { return false; });
     if (land_.isolation) {
-      run_until(hours(12), [this] { return healthy_ones_over(); });
+      run_until(hours(12), [this] { return checks_.well_ones_over(); });
       checks_.isolation();
     }
     land_.note("the world heals");
@@ -136,18 +136,12 @@ class Simulation {
     Duration patience = hours(12) + chaos_.jumped_back();
     run_until(patience, [this] { return clients_.all_over(); });
     run_until(minutes(3), [] { return false; });  // what was still on its way arrives
-    run_until(minutes(15) + chaos_.jumped_back(), [this] { return clients_.all_over() && checks_.rests(); });
+    run_until(minutes(15) + chaos_.jumped_back(), [this] { return clients_.all_over() && checks_.restless().empty(); });
     checks_.at_rest();
     land_.note("the daemon is asked to stop");
     daemon_.core().begin_stop(land_.rng.percent(50));
     run_until(minutes(10), [this] { return daemon_.core().quiet(); });
     checks_.at_end();
-  }
-
-  bool healthy_ones_over() const {
-    for (const auto& [id, j] : store_.jobs_seen)
-      if (j.spec.pool.starts_with("a") && !is_final(j.state)) return false;
-    return true;
   }
 
   template <class Done>
