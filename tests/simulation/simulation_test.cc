@@ -9,7 +9,7 @@ namespace {
 class Seeds : public testing::TestWithParam<int> {};
 
 TEST_P(Seeds, KeepEveryInvariant) {
-  constexpr std::uint64_t each = 120;
+  constexpr std::uint64_t each = 75;
   std::uint64_t first = 1 + each * static_cast<std::uint64_t>(GetParam()), kills = 0, jobs = 0;
   for (auto seed = first; seed < first + each; ++seed) {
     auto outcome = simulate({.seed = seed});
