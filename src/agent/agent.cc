@@ -55,10 +55,12 @@ void Agent::round() {
         job_->ready(fd, now);
     }
     serve_peer(now);
+    if (!line_.connected()) drop_held();
     // After the old peer's last words: a new one replaces it.
     bool knock =
         std::any_of(fds.begin(), fds.end(), [&](const pollfd& f) { return f.fd == listener && f.revents != 0; });
     if (knock && line_.accept_ready()) {
+      drop_held();
       say_hello();
       if (!job_) warm_up();
     }
@@ -66,8 +68,7 @@ void Agent::round() {
   reap(now);
   if (job_) job_->tick(now, alone_);
   report();
-  bool idle = !job_ || job_->finished();
-  if (line_.connected() || !idle) last_seen_ = now;
+  if (line_.connected() || !idle()) last_seen_ = now;
 }
 
 // What an order needs first, read while nobody waits for it: the order would pay for each page and file's first use.
@@ -100,7 +101,7 @@ void Agent::read_signals(Instant now) {
     // The sender's pid is 0 when it is outside this container. A job's `kill -TERM 1` is not an order to end.
     if (info.ssi_pid != 0) continue;
     stopping_ = true;
-    if (job_) job_->cancel("the builder was stopped from outside", now);
+    if (has_job()) job_->cancel("the builder was stopped from outside", now);
   }
 }
 
@@ -125,25 +126,45 @@ void Agent::take(Assign order, Instant now) {
   JobFiles files{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), {}, {}};
   if (order.has_input) files.input = std::move(fds[3]);
   if (!order.output.empty()) files.output = std::move(fds.back());
+  held_ = order.hold;
   job_.emplace(std::move(order), std::move(files), settings_.oom_fd);
+  if (held_) return job_->prepare();
+  begin(now);
+}
+
+void Agent::begin(Instant now) {
+  held_ = false;
   job_->start(now);
   alone_ = false;  // until reap() finds otherwise
   report();
 }
 
+void Agent::take(const Begin& order, Instant now) {
+  if (held_ && job_->id() == order.job) return begin(now);
+  line_.send(Refused{order.job, "this builder does not hold that job"});
+}
+
+// The daemon may have died before it recorded whose builder this is: it may be given another job.
+void Agent::drop_held() {
+  if (!held_) return;
+  job_->abandon();
+  job_.reset();
+  held_ = false;
+}
+
 void Agent::take(const Cancel& cancel, Instant now) {
-  if (job_ && job_->id() == cancel.job) return job_->cancel("the job was cancelled", now);
+  if (has_job() && job_->id() == cancel.job) return job_->cancel("the job was cancelled", now);
   line_.send(Refused{cancel.job, "this builder does not have that job"});
 }
 
 void Agent::take(const Release&, Instant) {
-  if (job_ && !job_->finished()) return line_.send(Refused{job_->id(), "the job has not ended"});
+  if (has_job() && !job_->finished()) return line_.send(Refused{job_->id(), "the job has not ended"});
   released_ = true;
 }
 
 void Agent::say_hello() {
   Hello hello;
-  if (job_) {
+  if (has_job()) {
     hello.job = job_->id();
     hello.started_at = job_->started_at();
     hello.finished = job_->finished();
@@ -152,7 +173,7 @@ void Agent::say_hello() {
 }
 
 void Agent::report() {
-  if (!job_) return;
+  if (!has_job()) return;
   if (!told_started_ && job_->started_at() != Time()) {
     told_started_ = true;
     line_.send(Started{job_->id(), job_->started_at()});
@@ -165,15 +186,13 @@ void Agent::report() {
 
 bool Agent::must_leave(Instant now) {
   if (released_) return true;
-  bool idle = !job_ || job_->finished();
-  if (!idle) return false;
+  if (!idle()) return false;
   return stopping_ || (!line_.connected() && now - last_seen_ >= settings_.orphan_grace);
 }
 
 int Agent::poll_timeout(Instant now) const {
   auto at = job_ ? job_->wake_at() : Instant::max();
-  bool idle = !job_ || job_->finished();
-  if (idle && !line_.connected()) at = std::min(at, last_seen_ + settings_.orphan_grace);
+  if (idle() && !line_.connected()) at = std::min(at, last_seen_ + settings_.orphan_grace);
   if (at == Instant::max()) return -1;
   auto left = std::chrono::ceil<milliseconds>(at - now).count();
   return static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));

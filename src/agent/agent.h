@@ -21,8 +21,13 @@ class Agent {
   void read_signals(Instant now);
   void serve_peer(Instant now);
   void take(Assign order, Instant now);
+  void take(const Begin& order, Instant now);
   void take(const Cancel& cancel, Instant now);
   void take(const Release& release, Instant now);
+  void begin(Instant now);
+  void drop_held();
+  bool has_job() const { return job_ && !held_; }
+  bool idle() const { return !has_job() || job_->finished(); }
   void say_hello();
   void report();
   bool must_leave(Instant now);
@@ -32,6 +37,7 @@ class Agent {
   Connection line_;
   Fd signals_;
   std::optional<JobRun> job_;
+  bool held_ = false;  // job_ waits for `begin`: it is not this builder's yet
   bool alone_ = true;  // no other process is left in the container
   bool told_started_ = false, told_finished_ = false;
   bool released_ = false, stopping_ = false;

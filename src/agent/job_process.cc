@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,6 +13,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "agent/options.h"
 #include "base/text.h"
@@ -28,7 +30,16 @@ constexpr int pipe_size = 256 << 10;
 // Under memory pressure the kernel should take the job, never its agent: then there is someone to tell what happened.
 constexpr const char* oom_score = "500";
 
-enum Step { step_none, step_descriptors, step_directory, step_groups, step_user, step_privileges, step_exec };
+enum Step {
+  step_none,
+  step_descriptors,
+  step_directory,
+  step_groups,
+  step_user,
+  step_privileges,
+  step_stand_by,
+  step_exec
+};
 
 const char* describe(int step) {
   switch (step) {
@@ -42,6 +53,8 @@ const char* describe(int step) {
       return "cannot become its user";
     case step_privileges:
       return "cannot give up privileges";
+    case step_stand_by:
+      return "cannot wait for its order";
     default:
       return "cannot be executed";
   }
@@ -55,6 +68,7 @@ struct Launch {
   const User* user = nullptr;
   const char* directory = nullptr;
   int in = -1, out = -1, err = -1;
+  bool stand_by = false;  // stop once exec is done, before the program's first instruction
   volatile int failed_step = step_none, failed_errno = 0;  // written by the child, which runs in our memory
 };
 
@@ -118,6 +132,7 @@ void try_exec(Launch& l) {
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (l.stand_by && ::syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) != 0) fail_at(step_stand_by);
   try_exec(l);
   fail_at(step_exec);
   ::_exit(127);
@@ -174,40 +189,107 @@ SpawnFailure exec_failure(const Launch& l, const std::string& name, const std::s
   return {JobCause::start_failed, "'" + name + "' cannot be executed: " + std::strerror(error)};
 }
 
+bool make_pipe(Fd& read, Fd& write) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return false;
+  read = Fd(ends[0]), write = Fd(ends[1]);
+  return true;
+}
+
+void await(pid_t pid) {
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
+}
+
 SpawnFailure cannot(const char* what) {
   return {JobCause::start_failed, std::string("the agent ") + what + ": " + std::strerror(errno)};
 }
 
 }  // namespace
 
-tl::expected<Spawned, SpawnFailure> spawn(const Command& command) {
-  Launch l;
-  int out[2], err[2];
-  Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+// Everything of the command that has to be there before a process is made for it.
+struct Standby::Parts {
+  std::vector<std::string> argv, env;
+  User user;
+  std::string directory, search;
+  Fd null, out_read, out_write, err_read, err_write;
+  Launch launch;
+  pid_t pid = -1;
+
+  tl::expected<void, SpawnFailure> start(const Command& command);
+  Spawned running() { return {std::exchange(pid, -1), std::move(out_read), std::move(err_read)}; }
+
+ private:
+  tl::expected<void, SpawnFailure> fill(const Command& command);
+  SpawnFailure failure() const;
+};
+
+tl::expected<void, SpawnFailure> Standby::Parts::fill(const Command& command) {
+  argv = command.argv, user = command.user, directory = command.directory;
+  null = Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null) return tl::unexpected(cannot("cannot open /dev/null"));
-  if (::pipe2(out, O_CLOEXEC) != 0) return tl::unexpected(cannot("cannot make a pipe"));
-  Fd out_read(out[0]), out_write(out[1]);
-  if (::pipe2(err, O_CLOEXEC) != 0) return tl::unexpected(cannot("cannot make a pipe"));
-  Fd err_read(err[0]), err_write(err[1]);
+  if (!make_pipe(out_read, out_write) || !make_pipe(err_read, err_write))
+    return tl::unexpected(cannot("cannot make a pipe"));
   ::fcntl(out_write.get(), F_SETPIPE_SZ, pipe_size);  // refused beyond the host's quota, and then the default does
-  std::vector<std::string> env;
   for (const auto& [key, value] : command.env) env.push_back(key + "=" + value);
   auto path = command.env.find("PATH");
-  std::string search = path == command.env.end() ? default_path : path->second;
-  l.candidates = candidates_for(command.argv[0], search);
-  l.argv = pointers(command.argv);
-  l.envp = pointers(env);
-  l.user = &command.user;
-  l.directory = command.directory.c_str();
-  l.in = null.get(), l.out = out_write.get(), l.err = err_write.get();
-  pid_t pid = ::vfork();  // not fork: copying page tables is the largest part of starting a job
-  if (pid == 0) child(l);
+  search = path == command.env.end() ? default_path : path->second;
+  launch.candidates = candidates_for(argv[0], search);
+  launch.argv = pointers(argv);
+  launch.envp = pointers(env);
+  launch.user = &user;
+  launch.directory = directory.c_str();
+  launch.in = null.get(), launch.out = out_write.get(), launch.err = err_write.get();
+  return {};
+}
+
+SpawnFailure Standby::Parts::failure() const {
+  if (launch.failed_step == step_exec) return exec_failure(launch, argv[0], search, launch.failed_errno);
+  return {JobCause::start_failed,
+          std::string("the job ") + describe(launch.failed_step) + ": " + std::strerror(launch.failed_errno)};
+}
+
+// When this returns without an error, exec has succeeded.
+tl::expected<void, SpawnFailure> Standby::Parts::start(const Command& command) {
+  if (auto filled = fill(command); !filled) return filled;
+  pid = ::vfork();  // not fork: copying page tables is the largest part of starting a job
+  if (pid == 0) child(launch);
   if (pid < 0) return tl::unexpected(cannot("cannot start a process"));
-  if (l.failed_step == step_none) return Spawned{pid, std::move(out_read), std::move(err_read)};
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
-  if (l.failed_step == step_exec) return tl::unexpected(exec_failure(l, command.argv[0], search, l.failed_errno));
-  return tl::unexpected(SpawnFailure{JobCause::start_failed, std::string("the job ") + describe(l.failed_step) + ": " +
-                                                                 std::strerror(l.failed_errno)});
+  for (Fd* end : {&null, &out_write, &err_write}) end->reset();  // else the job's output would never end
+  if (launch.failed_step == step_none) return {};
+  await(std::exchange(pid, -1));
+  return tl::unexpected(failure());
+}
+
+tl::expected<Spawned, SpawnFailure> spawn(const Command& command) {
+  Standby::Parts parts;
+  if (auto started = parts.start(command); !started) return tl::unexpected(started.error());
+  return parts.running();
+}
+
+Standby::Standby(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Standby::Standby(Standby&&) noexcept = default;
+
+std::optional<Standby> Standby::make(const Command& command) {
+  auto parts = std::make_unique<Parts>();
+  parts->launch.stand_by = true;
+  if (!parts->start(command)) return std::nullopt;
+  Standby made(std::move(parts));
+  int status = 0;
+  while (::waitpid(made.parts_->pid, &status, 0) < 0 && errno == EINTR) continue;
+  if (WIFSTOPPED(status)) return made;
+  made.parts_->pid = -1;  // killed meanwhile
+  return std::nullopt;
+}
+
+Standby::~Standby() {
+  if (!parts_ || parts_->pid < 0) return;
+  ::kill(parts_->pid, SIGKILL);
+  await(parts_->pid);
+}
+
+std::optional<Spawned> Standby::go() {
+  if (::ptrace(PTRACE_DETACH, parts_->pid, nullptr, nullptr) != 0) return std::nullopt;
+  return parts_->running();
 }
 
 std::map<std::string, std::string> job_environment(std::map<std::string, std::string> env,

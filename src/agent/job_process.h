@@ -3,6 +3,8 @@
 #include <sys/types.h>
 
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +36,23 @@ struct SpawnFailure {
 
 // On return the program runs (its exec succeeded), in a session of its own.
 tl::expected<Spawned, SpawnFailure> spawn(const Command& command);
+
+// A process that has become the command's program and has not run its first instruction yet. Destroyed before go(), it
+// is gone. Not on every host: the process is held by being traced.
+class Standby {
+ public:
+  static std::optional<Standby> make(const Command& command);
+  Standby(Standby&&) noexcept;
+  ~Standby();
+  // Once. Nothing: it was killed meanwhile.
+  std::optional<Spawned> go();
+
+ private:
+  struct Parts;
+  friend tl::expected<Spawned, SpawnFailure> spawn(const Command& command);
+  explicit Standby(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
 
 // The job's environment, complete: what `assign` gives, its secrets, and what every job may rely on.
 std::map<std::string, std::string> job_environment(std::map<std::string, std::string> env,

@@ -59,12 +59,28 @@ JobRun::JobRun(Assign order, JobFiles files, int oom_events)
       pump_(LogWriter(std::move(files_.log), std::move(files_.index), order_.log_limit), patterns_),
       oom_(oom_events) {}
 
-void JobRun::start(Instant now) {
-  auto user = resolve_user(order_.user);
-  if (!user) return record(JobCause::start_failed, user.error().text(), now);
-  user_ = std::move(*user);
-  if (auto made = prepare_workspace(*user_); !made) return record(JobCause::start_failed, made.error().text(), now);
+Result<void> JobRun::become_ready() {
+  MAYFLY_ASSIGN(user_, resolve_user(order_.user));
+  MAYFLY_TRY(prepare_workspace(*user_));
   disk_.emplace(std::vector<std::string>{workspace_path, "/", "/tmp"});
+  return {};
+}
+
+void JobRun::prepare() {
+  if (files_.input || !become_ready()) return;
+  auto ready = command();
+  if (!ready) return;
+  if (auto standby = Standby::make(*ready)) standby_.emplace(std::move(*standby));
+}
+
+void JobRun::abandon() {
+  standby_.reset();
+  if (!order_.script.empty()) remove_script(order_.job);
+}
+
+void JobRun::start(Instant now) {
+  if (standby_) return run(now);
+  if (auto ready = become_ready(); !ready) return record(JobCause::start_failed, ready.error().text(), now);
   if (!files_.input) return run(now);
   auto worker = Worker::start(*user_, [this] { return unpack_tar(files_.input.get(), workspace_path); });
   if (!worker) return record(JobCause::input_failed, worker.error().text(), now);
@@ -73,14 +89,25 @@ void JobRun::start(Instant now) {
   stop_at_ = now + (order_.timeout > Duration() ? order_.timeout : default_helper_time);
 }
 
-void JobRun::run(Instant now) {
+Result<Command> JobRun::command() {
   Command command{order_.argv, job_environment(order_.env, order_.secrets, *user_), *user_, workspace_path};
   if (command.argv.empty()) {
-    auto script = write_script(order_.script, order_.job);
-    if (!script) return record(JobCause::start_failed, script.error().text(), now);
-    command.argv = std::move(*script);
+    remove_script(order_.job);  // of a preparation that came to nothing
+    MAYFLY_ASSIGN(command.argv, write_script(order_.script, order_.job));
   }
-  auto spawned = spawn(command);
+  return command;
+}
+
+tl::expected<Spawned, SpawnFailure> JobRun::spawn_main() {
+  if (standby_)
+    if (auto spawned = standby_->go()) return std::move(*spawned);
+  auto ready = command();
+  if (!ready) return tl::unexpected(SpawnFailure{JobCause::start_failed, ready.error().text()});
+  return spawn(*ready);
+}
+
+void JobRun::run(Instant now) {
+  auto spawned = spawn_main();
   if (!spawned) return record(spawned.error().cause, spawned.error().message, now);
   started_at_ = wall_clock();
   main_ = spawned->pid;

@@ -23,6 +23,10 @@ class JobRun {
  public:
   JobRun(Assign order, JobFiles files, int oom_events);
 
+  // Makes ready what can be before start(): no process of the job's runs yet, and what fails will fail again at
+  // start().
+  void prepare();
+  void abandon();  // prepared, and never to be started
   void start(Instant now);
   void cancel(std::string why, Instant now);
   void child_ended(pid_t pid, int status, Instant now);
@@ -39,6 +43,9 @@ class JobRun {
  private:
   enum class Phase { idle, unpacking, running, draining, packing, recording, done };
 
+  Result<void> become_ready();
+  Result<Command> command();
+  tl::expected<Spawned, SpawnFailure> spawn_main();
   void run(Instant now);
   void process_ended(int status, Instant now);
   void stop_process(JobCause cause, std::string message, Instant now);
@@ -60,6 +67,7 @@ class JobRun {
   OomWatch oom_;
   std::optional<DiskWatch> disk_;
   std::optional<User> user_;
+  std::optional<Standby> standby_;
   std::optional<Worker> worker_;
   bool late_ = false;  // the worker was killed for taking too long
   Phase phase_ = Phase::idle;

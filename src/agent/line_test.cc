@@ -64,6 +64,62 @@ TEST(AgentLine, TheSameOrderTwiceRunsOnce) {
   EXPECT_EQ(f.log_text(), "once\n");
 }
 
+TEST(AgentLine, AHeldOrderBeginsOnlyWhenItIsTold) {
+  BUILDER(b);
+  TestFiles f;
+  b.connect();
+  b.expect<Hello>();
+  auto held = shell("echo ran");
+  held.hold = true;
+  b.assign(held, f);
+  b.send(Cancel{7});
+  EXPECT_EQ(b.expect<Refused>().job, 7U) << "it does not have the job yet";
+  EXPECT_EQ(f.log_text(), "");
+  b.send(Begin{8});
+  EXPECT_EQ(b.expect<Refused>().job, 8U);
+  b.send(Begin{7});
+  EXPECT_NE(b.expect<Started>().at, Time());
+  auto end = b.expect<Finished>();
+  EXPECT_EQ(final_state(end.result), JobState::succeeded) << end.result.message;
+  EXPECT_EQ(f.log_text(), "ran\n");
+}
+
+TEST(AgentLine, AHeldOrderIsForgottenWithItsLine) {
+  BUILDER(b);
+  TestFiles f, g;
+  b.connect();
+  b.expect<Hello>();
+  auto held = shell("echo held");
+  held.hold = true;
+  b.assign(held, f);
+  b.send(Cancel{7});
+  b.expect<Refused>();
+  EXPECT_NE(b.children(), "") << "it stands by";
+  b.connect();
+  EXPECT_EQ(b.expect<Hello>().job, 0U);
+  EXPECT_EQ(b.children(), "");
+  b.send(Begin{7});
+  b.expect<Refused>();
+  b.assign(order({"echo", "other"}, 8), g);  // a daemon that knows nothing of the first
+  b.expect<Started>();
+  EXPECT_EQ(b.expect<Finished>().job, 8U);
+  EXPECT_EQ(f.log_text(), "");
+  EXPECT_EQ(g.log_text(), "other\n");
+}
+
+TEST(AgentLine, WhatFailsInAHeldOrderIsToldWhenItBegins) {
+  BUILDER(b);
+  TestFiles f;
+  b.connect();
+  b.expect<Hello>();
+  auto held = order({"no-such-program"});
+  held.hold = true;
+  b.assign(held, f);
+  b.send(Begin{7});
+  auto end = b.expect<Finished>();
+  EXPECT_EQ(end.result.cause, JobCause::command_not_found) << end.result.message;
+}
+
 TEST(AgentLine, ASecondJobIsRefusedEvenAfterTheFirst) {
   BUILDER(b);
   TestFiles f, g;

@@ -226,6 +226,7 @@ void Core::flush() {
   }
   auto effects = std::move(effects_);
   effects_.clear();
+  prepared_ = 0;
   for (bool urgent : {true, false})
     for (auto& e : effects) {
       if (e.urgent != urgent) continue;
@@ -233,7 +234,7 @@ void Core::flush() {
       e.run();
       parts_.on_step(e.name + ".after");
     }
-  create_next_files();
+  if (std::exchange(time_for_files_, false)) create_next_files();
 }
 
 void Core::drain(const std::string& who, Done<Status> done) {

@@ -175,6 +175,7 @@ class Core {
   bool create_files(JobId id);
   void create_next_files();
   void hand_over(const Job& job, const Builder& builder, AgentOrder order);
+  bool may_travel_ahead(const Job& job, const AgentOrder& order);
   void forget_old_jobs();
   void forget_old_uploads();
   void send_cancel(const Job& job);
@@ -320,6 +321,7 @@ class Core {
 
   JobId next_job_ = 1;
   JobId files_made_up_to_ = 0;  // directories of jobs
+  bool time_for_files_ = true;  // not while a job is being started, on what may be the same processor
   std::uint64_t next_builder_ = 1;
   int generations_ = 0;  // of images, of all pools
   bool shutting_down_ = false;
@@ -338,6 +340,7 @@ class Core {
   std::map<BuilderId, Builder> gone_builders_;
   Batch batch_;
   std::vector<Effect> effects_;
+  int prepared_ = 0;           // orders sent ahead of this commit
   std::string store_problem_;  // the last commit failed: nothing is acted on until one succeeds
   std::optional<Time> wake_;
 };

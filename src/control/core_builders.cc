@@ -299,6 +299,7 @@ void Core::on_finished(Builder& b, const agent::Finished& finished) {
   j.log_truncated = finished.log_truncated;
   conclude(j, finished.result);
   stop_builder(b, "its job ended");
+  time_for_files_ = true;
 }
 
 void Core::on_unreachable(Builder& b, const std::string& why) {

@@ -236,9 +236,22 @@ void Core::assign(Job& job, Builder& builder) {
   hand_over(job, builder, std::move(*order));
 }
 
+// While its assignment is being recorded (docs/adr/0011-orders-travel-ahead.md). Not with secrets: a builder of which
+// no record says that it may see them never does. Not after another attempt, whose files may not have been put aside
+// yet. Not in a crowd, which waits for the processors and not for the disk.
+bool Core::may_travel_ahead(const Job& job, const AgentOrder& order) {
+  constexpr int crowd = 3;
+  return prepared_ < crowd && store_problem_.empty() && order.message.secrets.empty() && job.attempt == 1 &&
+         create_files(job.id);
+}
+
 void Core::hand_over(const Job& job, const Builder& builder, AgentOrder order) {
   handed_over_.insert(builder.id);
   auto shared = std::make_shared<AgentOrder>(std::move(order));
+  if (may_travel_ahead(job, *shared)) {
+    agents_.prepare(builder.id, *shared);
+    ++prepared_;
+  }
   urgent_effect("assign", [this, id = job.id, b = builder.id, shared] {
     create_files(id);
     agents_.assign(b, std::move(*shared));

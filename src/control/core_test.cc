@@ -19,6 +19,53 @@ TEST(Core, RunsAJobAndLeavesNothing) {
   EXPECT_TRUE(w.store.verify_ledger());
 }
 
+// Between its preparation and its assignment lies the commit.
+TEST(Core, AnOrderTravelsAheadOfItsRecordButNotWithSecretsOrToAnotherTry) {
+  World w;
+  w.pool().warm = 1;
+  w.pool().max = 1;
+  w.start();
+  w.run(seconds(1));
+  w.store.fail_commits(Error{ErrorCode::exhausted, "the disk is full", {}, {}});
+  w.submit();
+  w.core().step();
+  EXPECT_EQ(w.fake.counts().prepared, 1);
+  EXPECT_EQ(w.fake.counts().most_runs_of_a_job, 0) << "nothing runs that is not recorded";
+  w.store.fail_commits(std::nullopt);
+  w.run(seconds(2));
+  EXPECT_EQ(w.job(1).state, JobState::succeeded);
+  auto secret = World::command({"x"});
+  secret.secrets = {"known"};
+  auto id = w.submit(secret);
+  w.run(seconds(2));
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+  EXPECT_EQ(w.fake.counts().prepared, 1);
+  EXPECT_EQ(w.fake.counts().other_prepared, 0);
+}
+
+TEST(Core, APreparedOrderThatWasNeverRecordedLeavesTheBuilderToAnother) {
+  World w;
+  w.pool().warm = 1;
+  w.pool().max = 1;
+  w.start();
+  w.run(seconds(1));
+  w.crash_before = "commit.before";
+  EXPECT_THROW(
+      {
+        w.submit();
+        w.core().step();
+      },
+      Crash);
+  EXPECT_EQ(w.fake.counts().prepared, 1);
+  w.crash_before.clear();
+  w.start();
+  w.run(seconds(1));
+  auto id = w.submit(World::command({"other"}));
+  w.run(seconds(2));
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+  EXPECT_EQ(w.fake.counts().other_prepared, 0);
+}
+
 TEST(Core, TellsTheOneWhoWaits) {
   World w;
   w.start();

@@ -141,6 +141,7 @@ Result<ToAgent> assign_from(Reader& r) {
   a.log_limit = r.number("log_limit");
   a.has_input = r.flag("has_input");
   a.output = r.text("output");
+  a.hold = r.flag("hold");
   MAYFLY_TRY(r.check());
   if (a.job == 0 || a.argv.empty() == a.script.empty())
     return fail(ErrorCode::invalid, "a job needs an id and either argv or script", "agent message");
@@ -163,8 +164,10 @@ std::string encode(const ToAgent& message) {
               {"grace_us", a.grace.count()},
               {"log_limit", a.log_limit},
               {"has_input", a.has_input},
-              {"output", a.output}};
+              {"output", a.output},
+              {"hold", a.hold}};
     }
+    json::object operator()(const Begin& b) const { return {{"type", "begin"}, {"job", b.job}}; }
     json::object operator()(const Cancel& c) const { return {{"type", "cancel"}, {"job", c.job}}; }
     json::object operator()(const Release&) const { return {{"type", "release"}}; }
   };
@@ -197,6 +200,11 @@ Result<ToAgent> decode_to_agent(std::string_view text) {
   Reader r(object);
   auto type = r.text("type");
   if (type == "assign") return assign_from(r);
+  if (type == "begin") {
+    Begin b{r.job()};
+    MAYFLY_TRY(r.check());
+    return b;
+  }
   if (type == "cancel") {
     Cancel c{r.job()};
     MAYFLY_TRY(r.check());

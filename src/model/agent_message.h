@@ -5,11 +5,13 @@
 // connection at a time, and a new one replaces the old, so that a restarted daemon can pick up its builders. On
 // connecting the agent says `hello`, with all that it knows, so a lost message is never needed again:
 //
-//   daemon → agent   assign (with file descriptors, in the order log, index, result[, input][, output]), cancel,
-//   release agent → daemon   hello, started, finished, refused
+//   daemon → agent   assign (with file descriptors, in the order log, index, result[, input][, output]), begin, cancel,
+//                    release
+//   agent → daemon   hello, started, finished, refused
 //
 // `assign` is idempotent by job id: an agent that already has this job answers with its state. An agent that has had a
-// job never takes another.
+// job never takes another. With `hold` an agent only makes ready: it has the job once `begin` names it, and forgets it
+// when the line ends before.
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -24,8 +26,8 @@
 
 namespace mayfly::agent {
 
-inline constexpr int protocol_version =
-    2;  // 2: the agent has its system call filter from its launcher, not from `assign`
+// 2: the agent has its system call filter from its launcher, not from `assign`. 3: `hold` and `begin`.
+inline constexpr int protocol_version = 3;
 inline constexpr std::uint32_t max_frame = 8u << 20;  // bytes; environment, script and secrets fit well within
 
 struct Assign {
@@ -40,6 +42,10 @@ struct Assign {
   std::int64_t log_limit = 0;                  // bytes
   bool has_input = false;
   std::string output;  // what to pack at the end; empty: nothing
+  bool hold = false;   // not before `begin`
+};
+struct Begin {
+  JobId job = 0;
 };
 struct Cancel {
   JobId job = 0;
@@ -68,7 +74,7 @@ struct Refused {
   std::string why;
 };
 
-using ToAgent = std::variant<Assign, Cancel, Release>;
+using ToAgent = std::variant<Assign, Begin, Cancel, Release>;
 using FromAgent = std::variant<Hello, Started, Finished, Refused>;
 
 // JSON text, without the length in front.

@@ -21,7 +21,7 @@ namespace mayfly::net {
 namespace {
 
 constexpr auto retry_pause = milliseconds(2);
-constexpr std::size_t max_queued = 16;  // messages; control sends three in a builder's life
+constexpr std::size_t max_queued = 16;  // messages; control sends four in a builder's life
 
 struct Outgoing {
   std::string bytes;
@@ -75,6 +75,8 @@ class Link final : public std::enable_shared_from_this<Link> {
   }
 
   bool closed() const { return closed_; }
+
+  JobId held = 0;  // the job whose order the agent holds
 
  private:
   void tell(AgentEvent event) {
@@ -247,9 +249,23 @@ class AgentLinks final : public Agents {
     });
   }
 
+  void prepare(const BuilderId& builder, const AgentOrder& order) override {
+    loop_.post([this, builder, order = std::make_shared<AgentOrder>(order)] {
+      auto found = links_.find(builder);
+      if (found == links_.end() || found->second->closed()) return;
+      order->message.hold = true;
+      // What is wrong with it, assign() will tell.
+      if (give(*found->second, *order)) found->second->held = order->message.job;
+    });
+  }
+
   void assign(const BuilderId& builder, AgentOrder order) override {
     loop_.post([this, builder, order = std::make_shared<AgentOrder>(std::move(order))] {
-      if (auto link = line(builder, order->message.job)) give(*link, *order);
+      const JobId job = order->message.job;
+      auto link = line(builder, job);
+      if (!link) return;
+      if (link->held == job) return link->send(agent::encode(agent::Begin{job}), {});
+      if (auto given = give(*link, *order); !given) link->refuse(job, given.error().text());
     });
   }
 
@@ -287,17 +303,16 @@ class AgentLinks final : public Agents {
     if (found != links_.end() && !found->second->closed()) found->second->send(agent::encode(message), {});
   }
 
-  void give(Link& link, const AgentOrder& order) {
-    auto job = order.message.job;
-    auto files = open_order_files(order);
-    if (!files) return link.refuse(job, files.error().text());
+  Result<void> give(Link& link, const AgentOrder& order) {
+    MAYFLY_ASSIGN(auto files, open_order_files(order));
     auto text = agent::encode(order.message);
     if (text.size() > agent::max_frame)
-      return link.refuse(
-          job, fmt::format("the job's order is {} bytes, more than the limit of {}: make its script, environment "
-                           "and secrets smaller",
-                           text.size(), agent::max_frame));
-    link.send(std::move(text), std::move(*files));
+      return fail(ErrorCode::invalid,
+                  fmt::format("the job's order is {} bytes, more than the limit of {}: make its script, environment "
+                              "and secrets smaller",
+                              text.size(), agent::max_frame));
+    link.send(std::move(text), std::move(files));
+    return {};
   }
 
   const AgentSink sink_;

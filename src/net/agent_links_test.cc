@@ -154,6 +154,44 @@ TEST_F(AgentLinksTest, AJobFromHelloToRelease) {
   EXPECT_EQ(next().kind, Kind::unreachable);
 }
 
+TEST_F(AgentLinksTest, APreparedOrderIsHeldAndThenOnlyNamed) {
+  FakeAgent agent(dir_.file("a"));
+  connect_and_greet(agent);
+  links_->prepare("b-1", order());
+  auto held = agent.hear();
+  ASSERT_TRUE(held && std::holds_alternative<agent::Assign>(*held));
+  EXPECT_TRUE(std::get<agent::Assign>(*held).hold);
+  EXPECT_EQ(agent.fds.size(), 3u);
+  links_->assign("b-1", order());
+  auto begin = agent.hear();
+  ASSERT_TRUE(begin && std::holds_alternative<agent::Begin>(*begin));
+  EXPECT_EQ(std::get<agent::Begin>(*begin).job, 7u);
+}
+
+TEST_F(AgentLinksTest, WhatWasPreparedOnAnotherLineIsSentAgain) {
+  FakeAgent agent(dir_.file("a"));
+  connect_and_greet(agent);
+  links_->prepare("b-1", order());
+  ASSERT_TRUE(agent.hear());
+  connect_and_greet(agent);
+  links_->assign("b-1", order());
+  auto assign = agent.hear();
+  ASSERT_TRUE(assign && std::holds_alternative<agent::Assign>(*assign));
+  EXPECT_FALSE(std::get<agent::Assign>(*assign).hold);
+}
+
+TEST_F(AgentLinksTest, WhatIsWrongWithAPreparedOrderIsToldWhenItIsAssigned) {
+  FakeAgent agent(dir_.file("a"));
+  connect_and_greet(agent);
+  auto o = order();
+  o.log_path = dir_.file("no-such-folder/log");
+  links_->prepare("b-1", o);
+  links_->assign("b-1", o);
+  auto refused = next();
+  EXPECT_EQ(refused.kind, Kind::refused);
+  EXPECT_EQ(refused.job, 7u);
+}
+
 TEST_F(AgentLinksTest, TheFilesArriveInOrderAndAreTheRightOnes) {
   FakeAgent agent(dir_.file("a"));
   connect_and_greet(agent);

@@ -45,6 +45,10 @@ class Agents {
   virtual ~Agents() = default;
   // Opens the line, retrying for `patience`; ends in hello or unreachable. A later break is unreachable too.
   virtual void connect(const BuilderId& builder, const std::string& address, Duration patience) = 0;
+  // Announces the order of the assign() that is sure to follow unless the daemon dies: the agent makes ready for it
+  // while it is being recorded, and starts nothing; if the line breaks it forgets it. Only for speed: doing nothing is
+  // right.
+  virtual void prepare(const BuilderId& /*builder*/, const AgentOrder& /*order*/) {}
   virtual void assign(const BuilderId& builder, AgentOrder order) = 0;
   virtual void cancel(const BuilderId& builder, JobId job) = 0;
   // The result is recorded: the agent may go.

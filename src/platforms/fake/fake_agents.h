@@ -15,6 +15,9 @@ class FakeAgents final : public Agents {
   void connect(const BuilderId& builder, const std::string& address, Duration patience) override {
     world_.connect(&sink_, builder, address == FakePlatform::address(builder), patience);
   }
+  void prepare(const BuilderId& builder, const AgentOrder& order) override {
+    world_.prepare(&sink_, builder, order.message.job);
+  }
   void assign(const BuilderId& builder, AgentOrder order) override { world_.assign(&sink_, builder, std::move(order)); }
   void cancel(const BuilderId& builder, JobId job) override { world_.cancel(&sink_, builder, job); }
   void release(const BuilderId& builder) override { world_.release(&sink_, builder); }

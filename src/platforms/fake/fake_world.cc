@@ -75,12 +75,21 @@ void FakeWorld::connect(Line line, const BuilderId& id, bool right_address, Dura
         right_address && found != builders_.end() && found->second.alive && found->second.behaviour.reachable;
     if (answers) {
       found->second.line = line;
+      found->second.held = {};
       at({}, {.builder = id, .what = What::hello, .line = line});
     } else {
       at(patience, {.builder = id, .what = What::unreachable, .line = line, .text = "nothing answers at its address"});
     }
   }
   pump_if_immediate();
+}
+
+void FakeWorld::prepare(Line line, const BuilderId& id, JobId job) {
+  std::scoped_lock lock(mutex_);
+  auto found = builders_.find(id);
+  if (found == builders_.end() || found->second.line != line) return;
+  found->second.held = {line, job};
+  ++counts_.prepared;
 }
 
 void FakeWorld::assign(Line line, const BuilderId& id, AgentOrder order) {
@@ -90,6 +99,7 @@ void FakeWorld::assign(Line line, const BuilderId& id, AgentOrder order) {
     if (found == builders_.end() || found->second.line != line) return;  // written to a closed line
     Living& b = found->second;
     JobId job = order.message.job;
+    if (b.held.first == line && b.held.second != job) ++counts_.other_prepared;
     b.offered.insert(job);
     counts_.most_jobs_of_a_builder = std::max(counts_.most_jobs_of_a_builder, static_cast<int>(b.offered.size()));
     JobId has = b.order.message.job;

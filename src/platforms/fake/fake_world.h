@@ -65,6 +65,8 @@ struct FakeCounts {
   int most_jobs_of_a_builder = 0;  // different jobs offered to one: never more than 1
   int most_runs_of_a_job = 0;      // builders that started one job: more than 1 only for repeatable jobs
   int most_builders = 0;           // at once
+  int prepared = 0;                // orders that travelled ahead of their assignment
+  int other_prepared = 0;          // jobs assigned after another one was prepared on the same line: never
   int second_lives = 0;            // launches of an id that had been removed: ids are never used again
 };
 
@@ -102,6 +104,7 @@ class FakeWorld {
     bool alive = true;
     Line line = nullptr;
     AgentOrder order;  // order.message.job is 0 before it has one
+    std::pair<Line, JobId> held{};
     FakeOutcome outcome;
     Time started_at{};
     std::optional<agent::Finished> finished;
@@ -126,6 +129,7 @@ class FakeWorld {
   bool remove(const BuilderId& id);
   // Agents
   void connect(Line line, const BuilderId& id, bool right_address, Duration patience);
+  void prepare(Line line, const BuilderId& id, JobId job);
   void assign(Line line, const BuilderId& id, AgentOrder order);
   void cancel(Line line, const BuilderId& id, JobId job);
   void release(Line line, const BuilderId& id);
