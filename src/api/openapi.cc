@@ -66,11 +66,13 @@ json::object schemas() {
       "stopping_at:i gone_at:i image_version:s");
   add("ImageVersion",
       "image:s! version:s! digest:s! reference:s! state:s! released_by:s! approved_by:[s]! commit:s withdrawn_why:s "
-      "released_at:i withdrawn_at:i published_digest:s bytes:i");
+      "released_at:i withdrawn_at:i published_digest:s bytes:i swept_at:i builder_digest:s");
   add("Publication",
       "image:s! version:s! repository:s! state:s! channels:[s]! attempts:i! problem:s next_try:i published_at:i");
   add("Release", "reference:s! version:s level:s commit:s");
-  add("Image", "name:s! recipe:s! channels:m! versions:[ImageVersion]! publications:[Publication]!");
+  add("VersionUse", "version:s! pools:[s]! failed_jobs:[i]!");
+  add("Image",
+      "name:s! recipe:s! channels:m! versions:[ImageVersion]! publications:[Publication]! uses:[VersionUse]! held:m!");
   add("VersionTally", "launched:i! ready:i! jobs:i! failed:i! failed_starts:i!");
   add("Rollout",
       "from:s! to:s! state:s! paused:b! asked:b! why:s! old:VersionTally! new:VersionTally! by:s started_at:i "
@@ -85,14 +87,15 @@ json::object schemas() {
       "id:i! image:s! ref:s! release:b! trigger:s! state:s! approvals_needed:i! bytes:i! by:s commit:s message:s "
       "content:s problem:s builder_digest:s digest:s reference:s fingerprint:s version:s build_job:i try_job:i "
       "same_as:i authors:[s]! bases:m! findings:[BuildFinding]! approvals:[BuildApproval]! queued_at:i started_at:i "
-      "ended_at:i");
+      "ended_at:i report:s");
   add("ImageBuildList", "builds:[ImageBuild]!");
   add("LedgerEntry", "seq:i! at:i! kind:s! subject:s! detail:s! previous:s! hash:s!");
   add("LedgerEntryList", "entries:[LedgerEntry]!");
   add("LedgerCheck", "entries:i! head:s!");
   add("Explanation", "job:Job! story:[LedgerEntry]! ahead:[Job]! ahead_total:i!");
   add("Pool",
-      "name:s! image:s! image_digest:s! version:s! rollout:s! platform:s! warm:i! max:i! network:s! problem:s! queued:i! starting:i! "
+      "name:s! image:s! image_digest:s! version:s! rollout:s! platform:s! warm:i! max:i! network:s! problem:s! "
+      "queued:i! starting:i! "
       "ready:i! busy:i! stopping:i! waits:[PoolWait]!");
   add("PoolWait", "reason:Reason! jobs:i!");
   add("NumberSource", "number:s! value:i! entry:s! since:i");

@@ -28,21 +28,11 @@ json::array array_of(const std::vector<T>& values) {
 using mayfly::to_json;
 
 json::object to_json(const PoolStatus& p) {
-  return {{"name", p.spec.name},
-          {"image", p.spec.image},
-          {"image_digest", p.image_digest},
-          {"version", p.version},
-          {"rollout", p.rollout},
-          {"platform", p.spec.platform},
-          {"warm", p.spec.warm},
-          {"max", p.spec.max},
-          {"network", to_string(p.spec.network)},
-          {"problem", p.problem},
-          {"queued", p.queued},
-          {"starting", p.starting},
-          {"ready", p.ready},
-          {"busy", p.busy},
-          {"stopping", p.stopping},
+  return {{"name", p.spec.name},       {"image", p.spec.image}, {"image_digest", p.image_digest},
+          {"version", p.version},      {"rollout", p.rollout},  {"platform", p.spec.platform},
+          {"warm", p.spec.warm},       {"max", p.spec.max},     {"network", to_string(p.spec.network)},
+          {"problem", p.problem},      {"queued", p.queued},    {"starting", p.starting},
+          {"ready", p.ready},          {"busy", p.busy},        {"stopping", p.stopping},
           {"waits", array_of(p.waits)}};
 }
 
@@ -121,11 +111,20 @@ json::object to_json(const LedgerCheck& c) { return {{"entries", c.entries}, {"h
 json::object to_json(const ImageStatus& i) {
   json::object channels;
   for (const auto& [name, version] : i.channels) channels[name] = version;
+  json::object held;
+  for (const auto& [pool, why] : i.held) held[pool] = why;
+  json::array uses;
+  for (const auto& u : i.uses)
+    uses.emplace_back(json::object{{"version", u.number.text()},
+                                   {"pools", json::value_from(u.pools)},
+                                   {"failed_jobs", json::value_from(u.failed_jobs)}});
   return {{"name", i.name},
           {"recipe", i.recipe},
           {"channels", std::move(channels)},
           {"versions", array_of(i.versions)},
-          {"publications", array_of(i.publications)}};
+          {"publications", array_of(i.publications)},
+          {"uses", std::move(uses)},
+          {"held", std::move(held)}};
 }
 json::object list(const std::vector<PoolVersions>& pools) { return {{"rollouts", array_of(pools)}}; }
 json::object list(const std::vector<ImageStatus>& images) { return {{"images", array_of(images)}}; }

@@ -19,7 +19,8 @@ using net::test::RawClient;
 inline Job full_job() {
   Job j;
   j.id = 7;
-  j.spec = {"p", {"l"}, "n", {"c"}, "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'), "out", true, "me", {"PASS"}};
+  j.spec = {"p",   {"l"}, "n",  {"c"},   "s", {{"A", "b"}}, {"x"}, seconds(1), 3, std::string(32, 'a'),
+            "out", true,  "me", {"PASS"}};
   j.state = JobState::failed;
   j.builder = "b", j.image_digest = "d", j.cancel_requested = true, j.idempotency_key = "k", j.log_truncated = true;
   j.image_version = "general@1.0.0";
@@ -47,10 +48,11 @@ inline LedgerEntry some_entry() {
 inline ImageStatus full_image() {
   ImageVersion v{"general", SemVer{2, 4, 1},         "sha256:1", "localhost/general:1", "c0ffee",      "ann",
                  {"bob"},   VersionState::withdrawn, "bad",      from_micros(5),        from_micros(6)};
-  v.published_digest = "sha256:2", v.bytes = 7;
+  v.published_digest = "sha256:2", v.bytes = 7, v.swept_at = from_micros(9);
+  v.builder_digest = "sha256:3";
   Publication p{"general", SemVer{2, 4, 1}, "r.example/general", PublicationState::failed, {"latest"}, "away",
                 2,         from_micros(7),  from_micros(8)};
-  return {"general", "/recipe", {v}, {{"latest", "2.4.1"}}, {p}};
+  return {"general", "/recipe", {v}, {{"latest", "2.4.1"}}, {p}, {{SemVer{2, 4, 1}, {"p"}, {7}}}, {{"p", "why"}}};
 }
 
 inline PoolExplanation full_pool_explanation() {
@@ -85,6 +87,7 @@ inline ImageBuild full_build() {
   b.build_job = b.try_job = b.same_as = 1, b.authors = {"Ann <ann@a>"}, b.bases = {{"base", "sha256:1"}};
   b.findings = {{true, "user", "w"}}, b.approvals = {{"bob", "d", from_micros(5)}};
   b.queued_at = b.started_at = b.ended_at = from_micros(5);
+  b.report = "released";
   return b;
 }
 

@@ -12,6 +12,7 @@
 #include "ci/github/connector.h"
 #include "images/buildah_tool.h"
 #include "images/registry_publisher.h"
+#include "images/report_webhook.h"
 #include "images/verify.h"
 #include "images/workshop.h"
 #include "os/file.h"
@@ -83,6 +84,10 @@ Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, S
                 "pools." + name + ".ci");
   }
   return all;
+}
+
+std::unique_ptr<Reporter> make_reporter(SecretStore& secrets) {
+  return std::make_unique<images::ReportWebhook>(secrets);
 }
 
 std::unique_ptr<ImageWorks> make_image_works(const StatePaths& paths) {

@@ -14,6 +14,7 @@
 #include "ports/image_works.h"
 #include "ports/platform.h"
 #include "ports/publisher.h"
+#include "ports/reporter.h"
 #include "ports/secret_store.h"
 
 namespace mayfly {
@@ -32,6 +33,7 @@ Result<std::vector<std::unique_ptr<Platform>>> make_platforms(const Config& conf
                                                               StateLife life, const Log& log);
 
 std::unique_ptr<ImageTool> make_image_tool();
+std::unique_ptr<Reporter> make_reporter(SecretStore& secrets);
 std::unique_ptr<ImageWorks> make_image_works(const StatePaths& paths);
 
 // Brings versions to registries. Fails if the signing key cannot be read.

@@ -126,6 +126,23 @@ bool has_five_fields(std::string_view text) {
   return fields == 5;
 }
 
+// In clear only where nobody else can listen.
+bool is_report_url(std::string_view text) {
+  bool plain = text.starts_with("http://");
+  if (text.size() > 2000 || (!plain && !text.starts_with("https://"))) return false;
+  if (std::any_of(text.begin(), text.end(), [](unsigned char c) { return c <= ' ' || c == 0x7f; })) return false;
+  text.remove_prefix(plain ? 7 : 8);
+  auto host = text.substr(0, text.find('/'));
+  if (host.empty() || host.find('@') != std::string_view::npos) return false;
+  if (!plain) return true;
+  auto end = host.starts_with('[') ? host.find(']') + 1 : host.find(':');
+  host = host.substr(0, end);
+  return host == "localhost" || host == "[::1]" ||
+         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
+}
+
+bool is_registry(std::string_view text) { return is_repository(std::string(text) + "/x"); }
+
 }  // namespace
 
 constinit const ConfigShape name_shape{is_dns_label, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
@@ -159,5 +176,11 @@ constinit const ConfigShape capability_shape{is_capability, "^[A-Za-z0-9_.-]{1,1
 constinit const ConfigShape version_shape{is_version, "^[0-9]+(\\.[0-9]+){0,3}$", "numbers with dots between"};
 constinit const ConfigShape command_shape{is_command, "^[^\\n\\r\\u0000]{1,4000}$", "one line of at most 4000 bytes"};
 constinit const ConfigShape image_shape{is_image, "^\\S{1,1000}$", "a reference without spaces"};
+constinit const ConfigShape report_url_shape{
+    is_report_url, "^(https://[^/\\s@]+|http://(localhost|127\\.[0-9.]+|\\[::1\\])(:[0-9]{1,5})?)(/\\S*)?$",
+    "https://…, or http:// on this machine's loopback"};
+constinit const ConfigShape registry_shape{
+    is_registry, "^(\\[[0-9A-Fa-f:]+\\]|[0-9A-Za-z.-]+)(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$",
+    "HOST[:PORT], perhaps with a path"};
 
 }  // namespace mayfly

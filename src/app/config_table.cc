@@ -35,6 +35,8 @@ constexpr ConfigKey keys[] = {
      .doc = "The API over TCP. Without it the daemon listens on the unix socket in its state directory only."},
     {.in = S::top, .name = "release", .kind = K::section, .child = S::release,
      .doc = "How versions of images are signed, published and kept."},
+    {.in = S::top, .name = "report", .kind = K::section, .child = S::report,
+     .doc = "Who is told how builds of images stand: [images.md](images.md#tell-others)."},
     {.in = S::top, .name = "keep_jobs", .kind = K::duration, .fallback = "30d", .min = "1m", .max = "3650d", .example = "7d",
      .doc = "How long ended jobs and their logs are kept.",
      .store = [](T t, V v) { t.config->keep_jobs = v.duration; }},
@@ -224,6 +226,11 @@ constexpr ConfigKey keys[] = {
      .doc = "Builders that it starts in a minute. Not limited when not given. As many may start at once after a quiet "
             "minute; from then on they follow evenly.",
      .store = [](T t, V v) { t.platform->launches_per_minute = static_cast<int>(v.integer); }},
+    {.in = S::platform, .name = "registries", .kind = K::names, .shape = &registry_shape, .example = "[registry.example:5000]",
+     .doc = "Registries (HOST[:PORT], perhaps with a path) that its builders' images are pulled from. What an image's `publish:` "
+            "names there is where its versions come from, and no pool of the platform moves to a version before it is "
+            "there. Without it a version is had by the reference that it was released with.",
+     .store = [](T t, V v) { t.platform->registries = v.names; }},
 
     // A pool's jobs from Azure DevOps.
     {.in = S::azure_devops, .name = "organization", .kind = K::text, .example = "acme",
@@ -324,6 +331,17 @@ constexpr ConfigKey keys[] = {
             "again later.",
      .store = [](T t, V v) { t.config->release.patience = v.duration; }},
 
+    // Reports.
+    {.in = S::report, .name = "url", .kind = K::text, .required = true, .shape = &report_url_shape, .example = "https://ci.example/mayfly",
+     .doc = "Where each build's status is sent by POST, as JSON. It is no place for a secret: use `secret`.",
+     .store = [](T t, V v) { t.config->report.url = v.text; }},
+    {.in = S::report, .name = "secret", .kind = K::text, .required = true, .shape = &secret_shape, .names_secret = true, .example = "report-key",
+     .doc = "The name under `secrets:` of the key that signs each report (HMAC-SHA256 of the body, in `X-Mayfly-Signature-256`).",
+     .store = [](T t, V v) { t.config->report.secret = v.text; }},
+    {.in = S::report, .name = "timeout", .kind = K::duration, .fallback = "10s", .min = "100ms", .max = "30s", .example = "5s",
+     .doc = "How long one try may take. It is tried again, ten times at most.",
+     .store = [](T t, V v) { t.config->report.timeout = v.duration; }},
+
     // The server.
     {.in = S::server, .name = "listen", .kind = K::text, .shape = &address_shape, .needs = "tls tokens", .example = "0.0.0.0:8443",
      .doc = "Where to listen.",
@@ -361,6 +379,7 @@ constexpr ConfigSectionInfo sections[] = {
      true},
     {S::server, "server", "server", "server", "The API over TCP, with TLS and bearer tokens."},
     {S::release, "release", "release", "release", "How versions of images are signed, published and kept."},
+    {S::report, "report", "report", "report", "Where the status of each build of an image is sent."},
     {S::tls, "tls", "tls", "server.tls", "Both keys belong together."},
 };
 

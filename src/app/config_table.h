@@ -14,7 +14,20 @@
 namespace mayfly {
 
 enum class ConfigSection {
-  top, image, pool, builders, schedule, rollout, azure_devops, github, platform, secret, server, tls, release
+  top,
+  image,
+  pool,
+  builders,
+  schedule,
+  rollout,
+  azure_devops,
+  github,
+  platform,
+  secret,
+  server,
+  tls,
+  release,
+  report
 };
 
 enum class ConfigKind {

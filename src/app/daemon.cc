@@ -61,6 +61,7 @@ struct Daemon::Parts {
   std::unique_ptr<ImageTool> images;
   std::unique_ptr<Publisher> publisher;
   std::unique_ptr<ImageWorks> works;
+  std::unique_ptr<Reporter> reporter;
   std::vector<std::unique_ptr<Platform>> platforms;
   std::map<PoolName, std::unique_ptr<Ci>> cis;
   std::unique_ptr<Control> control;
@@ -94,6 +95,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& 
   MAYFLY_ASSIGN(p->publisher, make_publisher(p->config, p->paths));
   MAYFLY_ASSIGN(p->cis, make_cis(p->config, *p->secrets, p->clock, log));
   p->works = make_image_works(p->paths);
+  p->reporter = make_reporter(*p->secrets);
 
   ControlParts parts{
       p->clock, log, *p->store, *p->secrets, *p->images, {}, {}, p->paths, p->config, {}, step_hook_from_environment()};
@@ -103,6 +105,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& 
   for (auto& platform : p->platforms) parts.platforms.push_back(platform.get());
   for (auto& [pool, ci] : p->cis) parts.cis[pool] = ci.get();
   parts.works = p->works.get();
+  parts.reporter = p->reporter.get();
   parts.make_agents = [&log](AgentSink sink) { return net::make_agent_links(std::move(sink), log); };
   MAYFLY_ASSIGN(p->control, Control::start(std::move(parts)));
   p->backend = std::make_unique<api::ControlBackend>(*p->control, config_reader(config_file));

@@ -44,6 +44,9 @@ std::string builders(const json::object& pool) {
   auto n = [&](std::string_view key) { return read_number(pool, key); };
   auto text = fmt::format("Builders: {} busy, {} ready, {} starting, {} stopping.\n", n("busy"), n("ready"),
                           n("starting"), n("stopping"));
+  if (auto rollout = read_text(pool, "rollout"); !rollout.empty())
+    text += fmt::format("Its version{}{}: {}.\n", read_text(pool, "version").empty() ? "" : " ",
+                        printable(read_text(pool, "version")), printable(rollout));
   if (auto problem = read_text(pool, "problem"); !problem.empty())
     text += fmt::format("It cannot start builders: {}\n", printable(problem));
   return text;

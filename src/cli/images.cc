@@ -43,6 +43,42 @@ std::string published(const json::object& image, const std::string& version) {
   return all == 0 ? "" : fmt::format("{}/{}", there, all);
 }
 
+std::vector<std::string> read_texts(const json::object& o, std::string_view key) {
+  std::vector<std::string> out;
+  auto* v = o.if_contains(key);
+  if (!v || !v->is_array()) return out;
+  for (const auto& e : v->get_array())
+    if (e.is_string()) out.emplace_back(e.get_string());
+  return out;
+}
+
+// "general; 3 failed: 17, 12, 9": the pools that run it, and the jobs that failed on it.
+std::string used_by(const json::object& image, const std::string& version) {
+  for (const auto* u : read_objects(image, "uses")) {
+    if (read_text(*u, "version") != version) continue;
+    std::string out = printable(join(read_texts(*u, "pools"), ", "));
+    auto* failed = u->if_contains("failed_jobs");
+    if (!failed || !failed->is_array() || failed->get_array().empty()) return out;
+    std::vector<std::string> ids;
+    for (const auto& id : failed->get_array())
+      if (ids.size() < 3) ids.push_back(json::serialize(id));
+    auto all = failed->get_array().size();
+    return fmt::format("{}{}{} failed: {}{}", out, out.empty() ? "" : "; ", all, join(ids, ", "),
+                       all > ids.size() ? ", …" : "");
+  }
+  return "";
+}
+
+std::string held_pools(const json::object& image) {
+  std::string out;
+  auto* held = image.if_contains("held");
+  if (!held || !held->is_object()) return out;
+  for (const auto& [pool, why] : held->get_object())
+    if (why.is_string())
+      out += fmt::format("pool {} waits: {}\n", printable(std::string(pool)), printable(std::string(why.get_string())));
+  return out;
+}
+
 std::string publish_problems(const json::object& image, Time now) {
   std::string out;
   for (const auto* p : read_objects(image, "publications")) {
@@ -64,14 +100,15 @@ Result<void> add_versions(Table& table, const json::object& image, Time now) {
     table.add({v.image, v.number.text(), channels_of(image, v.number.text()), v.digest.substr(0, 19),
                v.released_at == Time{} ? "" : age(now - v.released_at), v.released_by, join(v.approved_by, ", "),
                v.bytes > 0 ? format_bytes(v.bytes) : "", published(image, v.number.text()),
-               withdrawn ? "withdrawn: " + v.withdrawn_why : v.reference},
+               used_by(image, v.number.text()), withdrawn ? "withdrawn: " + v.withdrawn_why : v.reference},
               1, withdrawn ? Output::Colour::quiet : Output::Colour::plain);
   }
   return {};
 }
 
 int show_images(Call& call, const std::vector<const json::object*>& images) {
-  Table table({"IMAGE", "VERSION", "CHANNELS", "DIGEST", "RELEASED", "BY", "APPROVED", "SIZE", "PUBLISHED", "WHAT"});
+  Table table(
+      {"IMAGE", "VERSION", "CHANNELS", "DIGEST", "RELEASED", "BY", "APPROVED", "SIZE", "PUBLISHED", "POOLS", "WHAT"});
   std::string without;
   for (const auto* image : images) {
     if (read_objects(*image, "versions").empty()) without += " " + printable(read_text(*image, "name"));
@@ -81,7 +118,8 @@ int show_images(Call& call, const std::vector<const json::object*>& images) {
   if (!without.empty()) call.output.err(fmt::format("Without a released version:{}.\n", without));
   if (!images.empty()) call.output.out(table.text(call.output));
   for (const auto* image : images)
-    call.output.out(call.output.paint(publish_problems(*image, SystemClock().now()), Output::Colour::bad));
+    call.output.out(
+        call.output.paint(publish_problems(*image, SystemClock().now()) + held_pools(*image), Output::Colour::bad));
   return 0;
 }
 
@@ -176,6 +214,9 @@ std::vector<Command> image_commands() {
                  .operands = "[NAME]",
                  .most = 1,
                  .summary = "List images and their versions, the highest first",
+                 .description =
+                     "POOLS are those that run the version or move to it. With NAME it also says which of the "
+                     "last jobs on it failed: `mayfly explain JOB` tells why.",
                  .options = {json_option},
                  .examples = {"mayfly image list", "mayfly image list general --json"},
                  .run = command_image_list});

@@ -28,7 +28,15 @@ Duration backoff(int failures) { return std::chrono::seconds(5) * (1 << std::min
 
 }  // namespace
 
-Builds::Builds(Parts parts) : parts_(std::move(parts)) { reconfigured(); }
+Builds::Builds(Parts parts)
+    : parts_(std::move(parts)),
+      reports_({parts_.clock, parts_.log, parts_.config, [this](BuildId id) { return build(id); },
+                [this](ImageBuild b, const char* kind, std::string detail) {
+                  return write(std::move(b), kind, std::move(detail));
+                },
+                parts_.tell}) {
+  reconfigured();
+}
 
 void Builds::reconfigured() {
   for (auto& [name, w] : watches_) w.rebuild.reset(), w.rebuild_at.reset(), w.look_at.reset();
@@ -54,6 +62,8 @@ Result<void> Builds::recover() {
     active_.emplace(b.id, std::move(b));
   }
   for (const auto& b : all) advance(b.id);
+  MAYFLY_ASSIGN(auto latest, parts_.store.image_builds("", remembered));
+  for (const auto& b : latest) reports_.owe(b.id, b.report);
   return {};
 }
 
@@ -81,6 +91,8 @@ void Builds::tick() {
     if (w.rebuild_at) wake_by(*w.rebuild_at);
     if (w.look_at && !w.looking) wake_by(*w.look_at);
   }
+  reports_.tick();
+  if (reports_.wake()) wake_by(*reports_.wake());
 }
 
 ImageBuild* Builds::active(BuildId id) {
@@ -93,15 +105,22 @@ bool Builds::change(ImageBuild next, const char* kind, json::object detail) {
   auto* old = active(next.id);
   if (old && old->state != next.state) MAYFLY_CHECK(may_follow(old->state, next.state));
   detail["state"] = to_string(next.state);
+  next.report = reports_.owed(old, next);
+  return write(std::move(next), kind, json::serialize(detail));
+}
+
+bool Builds::write(ImageBuild next, const char* kind, std::string detail) {
   Batch batch;
   batch.image_builds.push_back(next);
-  batch.ledger.push_back({now(), kind, subject(next.id), json::serialize(detail)});
+  batch.ledger.push_back({now(), kind, subject(next.id), std::move(detail)});
   if (auto written = parts_.store.commit(batch); !written) {
     parts_.log.error("build {} cannot be written down: {}", next.id, written.error().text());
     if (auto run = running_.find(next.id); run != running_.end()) run->second.retry_at = now() + store_retry;
     wake_by(now() + store_retry);
     return false;
   }
+  reports_.owe(next.id, next.report);
+  wake_by(now());
   if (is_final(next.state)) {
     running_.erase(next.id);
     active_.erase(next.id);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "control/build_reports.h"
 #include "control/core.h"
 #include "plan/cron.h"
 #include "ports/image_works.h"
@@ -32,6 +33,8 @@ class Builds {
     Core& core;
     std::function<void(std::function<void()>)> apart;  // runs it on a worker
     std::function<void(std::function<void()>)> post;   // brings it to the control thread
+    // Tells it on a worker, and calls back on the control thread. Empty: nobody is told how builds stand.
+    std::function<void(Report, std::function<void(Result<void>)>)> tell = {};
   };
   explicit Builds(Parts parts);
 
@@ -66,6 +69,7 @@ class Builds {
 
   // builds.cc: records
   bool change(ImageBuild next, const char* kind, boost::json::object detail);
+  bool write(ImageBuild next, const char* kind, std::string detail);
   void end(ImageBuild b, BuildState state, const std::string& why);
   void step_failed(BuildId id, const Error& error);
   ImageBuild* active(BuildId id);
@@ -112,6 +116,7 @@ class Builds {
   std::map<BuildId, Running> running_;    // of these
   std::map<std::string, Watch> watches_;
   std::optional<Time> wake_;
+  BuildReports reports_;
 };
 
 }  // namespace mayfly

@@ -33,14 +33,16 @@ std::string own_image(const std::string& base) {
   return name.find(':') == std::string::npos && name.find('/') == std::string::npos ? name : "";
 }
 
-// A line "Release: minor" of the commit's message.
+// The highest that a line "Release: minor" of the message declares.
 VersionLevel level_of(const std::string& message) {
+  auto level = VersionLevel::patch;
   for (const auto& line : split(message, '\n')) {
     auto colon = line.find(':');
     if (colon == std::string::npos || line.substr(0, colon) != "Release") continue;
-    if (auto level = version_level_from(trim(std::string_view(line).substr(colon + 1)))) return *level;
+    auto said = version_level_from(trim(std::string_view(line).substr(colon + 1)));
+    level = std::max(level, said.value_or(VersionLevel::patch));
   }
-  return VersionLevel::patch;
+  return level;
 }
 
 std::string describe(const Job& job) {
@@ -426,6 +428,7 @@ void Builds::release(BuildId id) {
   request.reference = b.reference;
   request.level = level_of(b.message);
   request.commit = b.commit;
+  request.builder_digest = b.builder_digest;
   for (const auto& a : b.approvals) request.approved_by.push_back(a.who);
   running_[id].busy = true;
   parts_.core.release(std::move(request), b.by.empty() ? fmt::format("build {}", id) : b.by,

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json.hpp>
+
 #include <fstream>
 
 #include "control/core_world_test.h"
@@ -71,9 +73,14 @@ class BuildsTest : public ::testing::Test {
     mailbox.clear();
     builds.reset();
     world.start();
-    builds = std::make_unique<Builds>(Builds::Parts{
-        world.clock, world.log, world.store, world.secrets, works, world.paths, world.config, world.core(),
-        [this](auto f) { mailbox.push_back(f); }, [this](auto f) { mailbox.push_back(f); }});
+    builds = std::make_unique<Builds>(
+        Builds::Parts{world.clock, world.log, world.store, world.secrets, works, world.paths, world.config,
+                      world.core(), [this](auto f) { mailbox.push_back(f); }, [this](auto f) { mailbox.push_back(f); },
+                      [this](Report report, std::function<void(Result<void>)> done) {
+                        reports.push_back(std::move(report));
+                        auto outcome = answer;
+                        if (heard) mailbox.push_back([done, outcome] { done(outcome); });
+                      }});
     ASSERT_TRUE(builds->recover());
   }
   ImageSpec& tool() { return world.config.images["tool"]; }
@@ -121,6 +128,9 @@ class BuildsTest : public ::testing::Test {
   std::deque<std::function<void()>> mailbox;
   std::unique_ptr<Builds> builds;
   int commits = 0;
+  std::vector<Report> reports;
+  Result<void> answer;  // of whoever is told
+  bool heard = true;    // false: he never answers
 };
 
 TEST_F(BuildsTest, FromTheBranchToAVersionThroughARealJob) {
@@ -378,6 +388,111 @@ TEST_F(BuildsTest, ACancelledBuildStopsItsTrial) {
   run();
   EXPECT_EQ(state(id), BuildState::cancelled);
   EXPECT_EQ(versions(), 0u);
+}
+
+class BuildReportsTest : public BuildsTest {
+ protected:
+  BuildReportsTest() { world.config.report = {"https://ci.example/hook", "known", seconds(1)}; }
+  std::vector<std::string> told() {
+    std::vector<std::string> out;
+    for (const auto& r : reports) {
+      auto body = boost::json::parse(r.body).as_object();
+      out.emplace_back(body["status"].as_string());
+    }
+    return out;
+  }
+};
+using Words = std::vector<std::string>;
+
+TEST_F(BuildReportsTest, EachStatusIsToldOnceInItsOrder) {
+  tool().approvals = 1;
+  start();
+  auto id = request();
+  run();
+  EXPECT_EQ(told(), (Words{"building", "testing", "needs-approval"}));
+  ASSERT_EQ(approve(id, "bob"), "");
+  EXPECT_EQ(told(), (Words{"building", "testing", "needs-approval", "releasing", "released"}));
+  auto last = boost::json::parse(reports.back().body).as_object();
+  EXPECT_EQ(last["commit"], boost::json::value(build(id).commit));
+  EXPECT_EQ(last["version"], "1.0.0");
+  EXPECT_TRUE(last["over"].as_bool());
+  EXPECT_EQ(build(id).report, "") << "nothing is owed";
+  start();
+  run(std::chrono::hours(1));
+  EXPECT_EQ(reports.size(), 5u) << "nor said again by the next daemon";
+}
+
+TEST_F(BuildReportsTest, AFailureIsToldWithItsReason) {
+  works.broken = Error{ErrorCode::invalid, "RUN false", "Dockerfile:2", ""};
+  start();
+  request();
+  run();
+  EXPECT_EQ(told(), (Words{"building", "failed"}));
+  EXPECT_NE(reports.back().body.find("Dockerfile:2"), std::string::npos) << reports.back().body;
+}
+
+TEST_F(BuildReportsTest, WhoeverIsAwayIsToldLaterAndTheSameDeliveryAgain) {
+  answer = fail(ErrorCode::unavailable, "answered 500");
+  start();
+  auto id = request();
+  run();
+  ASSERT_EQ(state(id), BuildState::released) << "no build waits for it";
+  reports.clear();
+  run(std::chrono::minutes(2));
+  EXPECT_GT(reports.size(), 3u);
+  EXPECT_LT(reports.size(), 10u);
+  for (const auto& r : reports) EXPECT_EQ(r.delivery, "build-1-released");
+  answer = {};
+  run(std::chrono::minutes(5));
+  auto after = reports.size();
+  run(std::chrono::hours(1));
+  EXPECT_EQ(reports.size(), after);
+  EXPECT_EQ(build(id).report, "");
+}
+
+TEST_F(BuildReportsTest, ItIsGivenUpAfterTenTriesAndAtOnceWhereTryingIsOfNoUse) {
+  answer = fail(ErrorCode::unavailable, "answered 500");
+  start();
+  auto id = request();
+  run(std::chrono::hours(2));
+  EXPECT_EQ(
+      std::count_if(reports.begin(), reports.end(), [](const auto& r) { return r.delivery == "build-1-released"; }),
+      10);
+  EXPECT_EQ(build(id).report, "");
+  answer = fail(ErrorCode::denied, "answered 401");
+  reports.clear();
+  commit("better", "two");
+  id = request("better");
+  run(std::chrono::hours(2));
+  EXPECT_EQ(std::count_if(reports.begin(), reports.end(), [](const auto& r) { return r.delivery == "build-2-passed"; }),
+            1);
+  auto entries = world.store.ledger(1, 1000, "build/2").value();
+  EXPECT_TRUE(
+      std::any_of(entries.begin(), entries.end(), [](const auto& e) { return e.kind == "build.report-failed"; }));
+}
+
+TEST_F(BuildReportsTest, TheNextDaemonTellsWhatTheLastOneCouldNot) {
+  heard = false;
+  start();
+  auto id = request();
+  run();
+  ASSERT_EQ(state(id), BuildState::released);
+  ASSERT_EQ(build(id).report, "released");
+  EXPECT_EQ(told(), Words{"building"}) << "one at a time for each build";
+  reports.clear();
+  heard = true;
+  start();
+  run();
+  EXPECT_EQ(told(), Words{"released"}) << "what was overtaken is not told any more";
+}
+
+TEST_F(BuildReportsTest, WithoutAnAddressNobodyIsTold) {
+  world.config.report = {};
+  start();
+  auto id = request();
+  run();
+  EXPECT_EQ(state(id), BuildState::released);
+  EXPECT_TRUE(reports.empty());
 }
 
 }  // namespace

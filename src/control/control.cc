@@ -32,9 +32,10 @@ class Control::Loop {
         core_(watching(parts), *agents_, *executor_) {
     if (!works_) return;
     config_ = std::make_unique<Config>(parts.config);
-    builds_ = std::make_unique<Builds>(
-        Builds::Parts{parts.clock, parts.log, parts.store, parts.secrets, *works_, parts.paths, *config_, core_,
-                      [this](auto f) { building_->post(std::move(f)); }, [this](auto f) { post(std::move(f)); }});
+    builds_ =
+        std::make_unique<Builds>(Builds::Parts{parts.clock, parts.log, parts.store, parts.secrets, *works_, parts.paths,
+                                               *config_, core_, [this](auto f) { building_->post(std::move(f)); },
+                                               [this](auto f) { post(std::move(f)); }, telling(parts.reporter)});
   }
 
   Result<void> start() {
@@ -60,6 +61,7 @@ class Control::Loop {
     });
     thread_.join();
     building_.reset();
+    reporting_.reset();
     executor_.reset();  // waits for the calls under way; what they answer is not needed any more
   }
 
@@ -74,6 +76,14 @@ class Control::Loop {
   void check(std::function<void()> task) { checks_.post(std::move(task)); }
 
  private:
+  std::function<void(Report, std::function<void(Result<void>)>)> telling(Reporter* reporter) {
+    if (!reporter) return {};
+    return [this, reporter](Report report, std::function<void(Result<void>)> done) {
+      reporting_->post([this, reporter, report = std::move(report), done = std::move(done)] {
+        post([done, outcome = reporter->tell(report)] { done(outcome); });
+      });
+    };
+  }
   // Builds learn of another configuration too.
   ControlParts watching(ControlParts parts) {
     if (works_)
@@ -119,7 +129,8 @@ class Control::Loop {
   Core core_;
   std::unique_ptr<Config> config_;
   std::unique_ptr<Builds> builds_;
-  std::unique_ptr<Workers> building_ = std::make_unique<Workers>(4);  // git, buildah and skopeo at work
+  std::unique_ptr<Workers> building_ = std::make_unique<Workers>(4);   // git, buildah and skopeo at work
+  std::unique_ptr<Workers> reporting_ = std::make_unique<Workers>(4);  // each as long as a receiver's patience
   Workers checks_{1};
   std::thread thread_;
 };

@@ -24,6 +24,7 @@
 #include "ports/image_works.h"
 #include "ports/platform.h"
 #include "ports/publisher.h"
+#include "ports/reporter.h"
 #include "ports/secret_store.h"
 #include "ports/store.h"
 
@@ -82,6 +83,7 @@ struct ReleaseRequest {
   VersionLevel level = VersionLevel::patch;
   std::string commit;
   std::vector<std::string> approved_by;
+  std::string builder_digest = {};  // of the image whose builder built it; may be empty
 };
 
 enum class RolloutOrder {
@@ -100,11 +102,20 @@ struct BuildRequest {
   bool again = false;  // even where the same recipe was built before
 };
 
+// Who has to do with one version now.
+struct VersionUse {
+  SemVer number;
+  std::vector<PoolName> pools;     // that stand on it or move to it
+  std::vector<JobId> failed_jobs;  // of the last jobs on it, newest first; only where one image is asked for
+};
+
 struct ImageStatus {
   std::string name, recipe;                     // recipe: empty where it has none
   std::vector<ImageVersion> versions;           // the highest first
   std::map<std::string, std::string> channels;  // "latest", "2", "2.4" → the version that each means now
   std::vector<Publication> publications;        // where each stands in which registry
+  std::vector<VersionUse> uses;                 // of versions that have any
+  std::map<PoolName, std::string> held;  // pools that wait for a version to be in their registries, and for which
 };
 
 // A configuration that is to be put into force.
@@ -138,6 +149,7 @@ struct ControlParts {
   Publisher* publisher = nullptr;    // null: versions are not brought to registries
   std::map<PoolName, Ci*> cis = {};  // of the pools whose jobs come from a CI
   ImageWorks* works = nullptr;       // null: this daemon builds no images from git
+  Reporter* reporter = nullptr;      // null: nobody is told how builds stand
 };
 
 // A job as it is asked for.

@@ -34,6 +34,7 @@ void Core::step() {
   if (now() >= next_sweep_) {
     forget_old_jobs();
     forget_old_uploads();
+    sweep_versions();
     next_sweep_ = now() + std::chrono::minutes(10);
   }
   if (!dropped_pools_.empty()) forget_pools();

@@ -51,7 +51,7 @@ class Core {
   void publish_now(const std::string& image, const std::string& who, Done<ImageStatus> done);
   void withdraw_after(const std::string& image, std::optional<SemVer> to, const std::string& who,
                       Done<ImageStatus> done);
-  Result<ImageStatus> image_status(const std::string& name) const;
+  Result<ImageStatus> image_status(const std::string& name, bool jobs_too = true) const;
   std::vector<ImageStatus> images() const;
   std::vector<PoolVersions> rollouts() const;
   void change_rollout(const PoolName& pool, RolloutOrder order, const std::string& who, Done<PoolVersions> done);
@@ -244,6 +244,7 @@ class Core {
   Result<const ImageSpec*> known_image(const std::string& name) const;
   Result<ImageVersion> resolved(const ReleaseRequest& request, const std::string& who, const std::string& digest);
 
+  std::vector<VersionUse> uses_of(const std::string& image, bool jobs_too) const;
   std::map<std::string, std::string> channels_of(const std::string& image) const;
 
   // core_publish.cc: versions on their way to registries
@@ -258,10 +259,19 @@ class Core {
   void publish_due();
   void publish(const Publication& p, std::vector<std::string> channels);
   void on_published(const PublicationKey& key, const std::vector<std::string>& channels, const Result<void>& outcome);
+  std::set<SemVer> versions_in_use(const std::string& image) const;
+  void sweep_versions();
   void move_channels(Publication& to, const std::vector<std::string>& channels);
   // core_rollouts.cc: where pools stand between versions
   void follow_versions();
   void follow(const PoolSpec& pool);
+  // Where a pool has a version from: the reference, and the digest that it must mean.
+  std::pair<std::string, std::string> source_of(const PoolSpec& pool, const ImageVersion& version) const;
+  // Why it cannot be had from the registries of the pool's platform yet; empty: it can.
+  std::string not_there_yet(const PoolSpec& pool, const ImageVersion& version) const;
+  void hold(const PoolSpec& pool, const std::string& why, const std::optional<SemVer>& wanted);
+  // Where the pool stands, if it follows this image's versions; else null.
+  const PoolVersions* stands_in(const PoolSpec& pool, const std::string& image) const;
   void begin_rollout(PoolVersions& p, const SemVer& to, bool asked, const std::string& by);
   void move_rollout(PoolVersions& p, RolloutState next, const std::string& why, const std::string& by);
   Result<void> obey(PoolVersions& p, RolloutOrder order, const std::string& who);
@@ -297,6 +307,7 @@ class Core {
   std::optional<Duration> clock_offset_;                            // of the wall clock from the steady one
   std::map<PublicationKey, Publication> publications_;
   std::set<std::pair<std::string, std::string>> publishing_;  // image and repository of those under way
+  std::set<std::string> forgotten_;                           // digests whose files this daemon has removed
   Time next_publish_{};                                       // nothing is due before
   std::map<JobId, std::vector<Done<Job>>> waiters_;
   std::map<JobId, Time> cancel_deadlines_;

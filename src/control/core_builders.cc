@@ -1,6 +1,7 @@
 // The life of a builder.
 #include <algorithm>
 #include <filesystem>
+#include <tuple>
 
 #include <boost/json.hpp>
 
@@ -34,8 +35,7 @@ void Core::prepare_image(const plan::PrepareImage& action) {
   if (!version.empty()) {
     auto [image, number] = split_image(version);
     const auto& released = versions_.at(std::string(image)).at(SemVer::parse(number).value());
-    reference = released.reference;
-    digest = released.digest;
+    std::tie(reference, digest) = source_of(pool, released);
   } else if (auto found = parts_.config.images.find(pool.image); found != parts_.config.images.end()) {
     recipe = found->second;
   }

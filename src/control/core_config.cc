@@ -34,6 +34,11 @@ bool same_image(const Config& a, const Config& b, const PoolName& name) {
   auto x = a.pools.find(name), y = b.pools.find(name);
   if (x == a.pools.end() || y == b.pools.end()) return false;
   if (x->second.platform != y->second.platform) return false;
+  auto registries = [&](const Config& c) {
+    auto found = c.platforms.find(x->second.platform);
+    return found == c.platforms.end() ? std::vector<std::string>() : found->second.registries;
+  };
+  if (registries(a) != registries(b)) return false;
   const auto *v = versioned_image(x->second, a.images), *w = versioned_image(y->second, b.images);
   if (v || w) return v && w && v->name == w->name;
   if (x->second.image != y->second.image) return false;

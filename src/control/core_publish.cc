@@ -78,6 +78,7 @@ Result<ImageVersion> Core::packed(ReleaseRequest request, const std::string& who
                                       {"level", to_string(choice.level)},
                                       {"because", std::move(why)}}));
   begin_publishing(kept);
+  next_sweep_ = {};  // one more than are kept, perhaps
   return kept;
 }
 
@@ -135,14 +136,19 @@ void Core::publish_due() {
 
 void Core::publish(const Publication& p, std::vector<std::string> channels) {
   const auto& spec = parts_.config.images.at(p.image);
-  const auto& v = versions_.at(p.image).at(p.number);
+  auto& v = versions_.at(p.image).at(p.number);
   PublishOrder order;
   order.source = {p.image, v.reference, spec.compression};
   order.digest = v.published_digest;
   order.repository = p.repository;
   order.channels = channels;
-  order.facts = {p.image,  p.number.text(), spec.recipe,   v.commit,
-                 v.digest, v.released_by,   v.approved_by, v.released_at};
+  order.facts = {p.image,       p.number.text(), spec.recipe,   v.commit,        v.digest,
+                 v.released_by, v.approved_by,   v.released_at, v.builder_digest};
+  if (v.swept_at != Time{}) {  // it is packed anew for this
+    v.swept_at = {};
+    batch_.versions.push_back(v);
+    forgotten_.erase(v.published_digest);
+  }
   publishing_.insert({p.image, p.repository});
   PublicationKey key{p.image, p.number, p.repository};
   effect("publish", [this, order = std::move(order), key] {
@@ -158,6 +164,7 @@ void Core::on_published(const PublicationKey& key, const std::vector<std::string
   const auto& [image, number, repository] = key;
   publishing_.erase({image, repository});
   next_publish_ = {};
+  versions_changed_ = true;  // a pool may have waited for this
   auto& p = publications_.at(key);
   json::object detail{{"version", number.text()}, {"repository", repository}};
   if (!outcome) {
@@ -198,6 +205,65 @@ void Core::move_channels(Publication& to, const std::vector<std::string>& channe
   }
   for (const auto& c : channels)
     if (std::find(to.channels.begin(), to.channels.end(), c) == to.channels.end()) to.channels.push_back(c);
+}
+
+// What runs or is to run, what a pool pins, stands on, moves to or could go back to, and what is on its way.
+std::set<SemVer> Core::versions_in_use(const std::string& image) const {
+  std::set<SemVer> used;
+  auto add = [&](const std::string& name) {
+    auto [its_image, number] = split_image(name);
+    if (auto v = SemVer::parse(number); v && its_image == image) used.insert(*v);
+  };
+  for (const auto& [id, b] : builders_) add(b.image_version);
+  for (const auto& [id, j] : jobs_) add(j.image_version);
+  for (const auto& [name, pool] : parts_.config.pools) {
+    add(pool.image);  // pinned
+    const auto* stands = stands_in(pool, image);
+    if (!stands) continue;
+    if (stands->current) used.insert(*stands->current);
+    if (const auto& rollout = stands->rollout) used.insert({rollout->from, rollout->to});
+  }
+  for (const auto& [key, p] : publications_) {
+    if (p.image != image) continue;
+    bool under_way = publishing_.contains({p.image, p.repository});
+    if (under_way || (p.state != PublicationState::published && wants_publishing(p, {}))) used.insert(p.number);
+  }
+  return used;
+}
+
+// Only the copy in the state directory goes: the registries are other people's, and the record stays. Should a swept
+// version be needed again, for a rollback perhaps, it is packed anew. Removal is repeated once after each start, for a
+// daemon may have been killed before it.
+void Core::sweep_versions() {
+  if (!parts_.publisher) return;
+  for (auto& [image, versions] : versions_) {
+    std::vector<SemVer> numbers;
+    for (const auto& [number, v] : versions) numbers.push_back(number);
+    auto channels = channels_of(image);
+    std::erase_if(channels, [](const auto& c) { return c.first.find('.') != std::string::npos; });
+    auto keep = static_cast<std::size_t>(parts_.config.release.keep);
+    std::set<std::string> needed;
+    auto rest = plan::sweepable(numbers, versions_in_use(image), channels, keep);
+    for (const auto& [number, v] : versions)
+      if (std::find(rest.begin(), rest.end(), number) == rest.end()) needed.insert(v.published_digest);
+    for (const auto& number : rest) {
+      auto& v = versions.at(number);
+      if (v.published_digest.empty() || needed.contains(v.published_digest)) continue;
+      if (v.swept_at == Time{}) {
+        v.swept_at = now();
+        batch_.versions.push_back(v);
+        record("image.swept", "image/" + image, json::serialize(json::object{{"version", number.text()}}));
+      }
+      if (!forgotten_.insert(v.published_digest).second) continue;
+      effect("image.sweep", [this, image = image, digest = v.published_digest] {
+        auto outcome = std::make_shared<Result<void>>();
+        executor_.registry([p = parts_.publisher, image, digest, outcome] { *outcome = p->forget(image, digest); },
+                           [this, image, outcome] {
+                             if (!*outcome) parts_.log.warning("image {}: {}", image, outcome->error().text());
+                           });
+      });
+    }
+  }
 }
 
 void Core::publish_now(const std::string& image, const std::string& who, Done<ImageStatus> done) {

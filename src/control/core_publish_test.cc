@@ -22,13 +22,17 @@ class FakePublisher final : public Publisher {
     for (const auto& c : order.channels) tags[order.repository + ":" + c] = order.digest;
     return {};
   }
-  Result<void> forget(const std::string&, const std::string&) override { return {}; }
+  Result<void> forget(const std::string&, const std::string& digest) override {
+    forgotten.insert(digest);
+    return {};
+  }
 
   std::map<std::string, Contents> held;  // by reference
   std::set<std::string> broken;
   std::map<std::string, std::string> tags;
   std::vector<std::string> tries;
   int packs = 0;
+  std::set<std::string> forgotten;
   std::optional<Error> pack_problem;
 };
 
@@ -41,7 +45,7 @@ class Publishing : public ::testing::Test {
     tool.provides = {"cc"};
     world.config.images["tool"] = tool;
     world.publisher = &registries;
-    for (const char* r : {"one", "two", "three"}) registries.held[r].packages = {{"deb", "gcc", "12", "amd64"}};
+    for (const char* r : {"one", "two", "three", "four"}) registries.held[r].packages = {{"deb", "gcc", "12", "amd64"}};
     world.start();
     world.run(seconds(1));
   }
@@ -55,6 +59,12 @@ class Publishing : public ::testing::Test {
                          [&](Result<ImageVersion> v) { version = v ? v->number.text() : v.error().text(); });
     world.run(seconds(0));
     return version;
+  }
+  // What is due by then, and what a daemon looks at only now and then.
+  void later(Duration by) {
+    world.run(by);
+    world.clock.advance(by);
+    world.run(seconds(0));
   }
   std::vector<Publication> all() { return world.core().image_status("tool")->publications; }
   int count(PublicationState state) {
@@ -160,6 +170,166 @@ TEST_F(Publishing, ARegistryAddedLaterGetsWhatHasAChannel) {
   world.run(seconds(1));
   EXPECT_EQ(tag("c/tool:latest"), "sha256:packed-two");
   EXPECT_EQ(tag("c/tool:1.0.0"), "");
+}
+
+TEST_F(Publishing, OnlyWhatNothingNeedsIsSweptAndOnceMoreAfterAStart) {
+  world.config.release.keep = 1;
+  world.config.pools["p"].image = "tool@1.0.1";  // pinned
+  world.start();
+  for (const char* r : {"one", "two", "three", "four"}) release(r);
+  world.run(std::chrono::minutes(11));
+  EXPECT_EQ(registries.forgotten, (std::set<std::string>{"sha256:packed-one", "sha256:packed-three"}));
+  EXPECT_NE(world.core().image_status("tool")->versions.back().swept_at, Time{});
+  registries.forgotten.clear();
+  world.start();
+  world.run(std::chrono::minutes(11));
+  EXPECT_EQ(registries.forgotten.size(), 2U) << "the daemon may have been killed before the files were gone";
+}
+
+TEST_F(Publishing, WhatAPoolStandsOnMovesToOrCouldGoBackToIsNotSwept) {
+  world.config.release.keep = 1;
+  world.pool().image = "tool@^1";
+  world.pool().rollout.canary = 0.5;  // without jobs it goes no further
+  world.start();
+  for (const char* r : {"one", "two", "three", "four"}) release(r);
+  const std::set<std::string> between = {"sha256:packed-two", "sha256:packed-three"};
+  later(std::chrono::minutes(11));
+  EXPECT_EQ(registries.forgotten, between) << "it stands on the first, on its way to the last";
+  world.core().change_rollout("p", RolloutOrder::promote, "ann", [](auto) {});
+  later(std::chrono::minutes(11));
+  EXPECT_EQ(registries.forgotten, between) << "`mayfly rollout rollback` goes back to the first";
+}
+
+TEST_F(Publishing, AVersionThatRunsIsNotSwept) {
+  world.config.release.keep = 1;
+  world.pool().image = "tool@1.0.0";
+  world.fake.outcome = [](const agent::Assign&) {
+    FakeOutcome o;
+    o.takes = std::chrono::minutes(20);
+    return o;
+  };
+  world.start();
+  release("one");
+  auto job = world.submit();
+  world.run(seconds(1));
+  ASSERT_EQ(world.job(job).state, JobState::running);
+  world.pool().image = "elsewhere/image";  // no pool knows the version any more
+  world.start();
+  for (const char* r : {"two", "three"}) release(r);
+  later(std::chrono::minutes(11));
+  EXPECT_EQ(registries.forgotten, (std::set<std::string>{"sha256:packed-two"}));
+  later(std::chrono::minutes(20));
+  EXPECT_TRUE(registries.forgotten.contains("sha256:packed-one")) << "its job is over";
+}
+
+TEST_F(Publishing, AVersionThatIsNotEverywhereYetIsKeptForThat) {
+  world.config.release.keep = 1;
+  registries.broken = {"b/tool"};
+  world.start();
+  for (const char* r : {"one", "two"}) release(r);
+  later(std::chrono::minutes(11));
+  EXPECT_TRUE(registries.forgotten.empty());
+  registries.broken.clear();
+  later(std::chrono::minutes(31));
+  EXPECT_EQ(registries.forgotten, (std::set<std::string>{"sha256:packed-one"}));
+}
+
+TEST_F(Publishing, WhatIsPackedAnewForARegistryIsSweptAgain) {
+  world.config.release.keep = 1;
+  world.start();
+  for (const char* r : {"one", "two"}) release(r);
+  later(std::chrono::minutes(11));
+  ASSERT_EQ(std::exchange(registries.forgotten, {}), (std::set<std::string>{"sha256:packed-one"}));
+  world.core().withdraw_after("tool", std::nullopt, "ann", [](Result<ImageStatus>) {});  // the channels go back to it
+  world.run(seconds(1));
+  ASSERT_EQ(tag("a/tool:latest"), "sha256:packed-one");
+  release("three");
+  later(std::chrono::minutes(11));
+  EXPECT_TRUE(registries.forgotten.contains("sha256:packed-one"));
+}
+
+// A platform that pulls from registries: here a/ alone of a/tool and b/tool.
+class Pulling : public Publishing {
+ protected:
+  Pulling() {
+    world.config.platforms["local"].registries = {"a"};
+    world.pool().image = "tool@^1";
+    world.start();
+    world.run(seconds(1));
+  }
+  std::string runs() {
+    auto job = world.submit();
+    world.run(seconds(5));
+    return world.job(job).state == JobState::succeeded ? world.job(job).image_version : world.job(job).waiting.text;
+  }
+};
+
+TEST_F(Pulling, NoPoolMovesBeforeTheRegistryThatItsPlatformNeedsHasTheVersion) {
+  release("one");
+  ASSERT_EQ(runs(), "tool@1.0.0");
+  registries.broken = {"a/tool"};
+  release("two");
+  world.run(std::chrono::minutes(1));
+  EXPECT_EQ(runs(), "tool@1.0.0");
+  EXPECT_FALSE(world.core().rollouts().at(0).rollout);
+  auto why = world.core().explain_pool("p")->status.rollout;
+  for (const char* part : {"1.0.1", "a/tool", "it is away"}) EXPECT_NE(why.find(part), std::string::npos) << why;
+  EXPECT_EQ(world.core().image_status("tool")->held.at("p"), why);
+  registries.broken.clear();
+  world.run(std::chrono::minutes(10));
+  EXPECT_EQ(runs(), "tool@1.0.1");
+  EXPECT_EQ(world.core().rollouts().at(0).rollout->to.text(), "1.0.1");
+  EXPECT_TRUE(world.core().image_status("tool")->held.empty());
+}
+
+TEST_F(Pulling, ARegistryThatThePlatformDoesNotNeedHoldsNothingUp) {
+  registries.broken = {"b/tool"};
+  release("one");
+  EXPECT_EQ(runs(), "tool@1.0.0");
+}
+
+TEST_F(Pulling, AJobThatWaitsForTheFirstVersionSaysWhichRegistryItWaitsFor) {
+  registries.broken = {"a/tool"};
+  release("one");
+  auto why = runs();
+  EXPECT_NE(why.find("tool 1.0.0 is not in a/tool yet"), std::string::npos) << why;
+  auto job = world.store.jobs({}).value().front().id;
+  registries.broken.clear();
+  world.run(std::chrono::minutes(10));
+  EXPECT_EQ(world.job(job).state, JobState::succeeded);
+  EXPECT_EQ(world.job(job).image_digest, "sha256:packed-one") << "what was pulled, not what was released from";
+}
+
+TEST_F(Pulling, WhatIsHeldIsStillHeldByTheNextDaemon) {
+  release("one");
+  ASSERT_EQ(runs(), "tool@1.0.0");
+  registries.broken = {"a/tool"};
+  release("two");
+  world.start();
+  EXPECT_EQ(runs(), "tool@1.0.0");
+  EXPECT_FALSE(world.core().image_status("tool")->held.empty());
+}
+
+TEST_F(Pulling, APlatformThatPullsFromNoRegistryOfTheImageNeedsNone) {
+  world.config.platforms["local"].registries = {"elsewhere"};
+  world.start();
+  registries.broken = {"a/tool", "b/tool"};
+  release("one");
+  EXPECT_EQ(runs(), "tool@1.0.0");
+}
+
+TEST_F(Publishing, AnImageTellsWhichPoolsRunAVersionAndWhichJobsFailedOnIt) {
+  world.pool().image = "tool";
+  world.fake.outcome = [](const agent::Assign&) { return FakeOutcome{{JobCause::exited, 1, 0, {}}, {}, {}}; };
+  world.start();
+  release("one");
+  auto job = world.submit();
+  world.run(seconds(5));
+  auto uses = world.core().image_status("tool")->uses;
+  ASSERT_EQ(uses.size(), 1u);
+  EXPECT_EQ(uses[0].number.text(), "1.0.0");
+  EXPECT_EQ(uses[0].pools, std::vector<PoolName>{"p"});
+  EXPECT_EQ(uses[0].failed_jobs, std::vector<JobId>{job});
 }
 
 TEST_F(Publishing, AtWhateverStepTheDaemonDiesEveryVersionArrives) {

@@ -49,15 +49,16 @@ void Core::follow(const PoolSpec& spec) {
   const auto& versions = versions_[image];
   auto text = split_image(spec.image).second;
   auto follows = text.empty() ? VersionRange::latest() : VersionRange::parse(text).value_or(VersionRange::latest());
+  auto there = [&](const SemVer& n) { return not_there_yet(spec, versions.at(n)).empty(); };
   if (under_way(p)) {
     const SemVer to = p.rollout->to;
     auto found = versions.find(to);
-    bool there = found != versions.end() && (follows.exact() || found->second.state == VersionState::released);
+    bool is_released = found != versions.end() && (follows.exact() || found->second.state == VersionState::released);
     // A warm pool that has switched has no builders of the old version left to fall back on: the next one waits until
     // this one is proven.
     bool may_switch = p.rollout->state != RolloutState::watching || (spec.warm == 0 && spec.min == 0);
-    auto choice = plan::choose_version(follows, versions, p.current, p.refused);
-    if (!there)
+    auto choice = plan::choose_version(follows, versions, p.current, p.refused, there);
+    if (!is_released)
       move_rollout(p, RolloutState::rolled_back, "it was withdrawn", {});
     else if (may_switch && choice.version != to)
       move_rollout(p, RolloutState::superseded,
@@ -67,7 +68,10 @@ void Core::follow(const PoolSpec& spec) {
     if (under_way(p)) return show_versions(p);
   }
   if (p.current && !versions.contains(*p.current)) p.current.reset();
-  auto choice = plan::choose_version(follows, versions, p.current, p.refused);
+  auto choice = plan::choose_version(follows, versions, p.current, p.refused, there);
+  auto wanted = plan::choose_version(follows, versions, p.current, p.refused).version;
+  if (wanted == choice.version) wanted.reset();
+  hold(spec, wanted ? not_there_yet(spec, versions.at(*wanted)) : "", wanted);
   if (choice.version && p.current && *choice.version != *p.current)
     begin_rollout(p, *choice.version, choice.back, {});
   else if (choice.version != p.current) {
@@ -77,6 +81,50 @@ void Core::follow(const PoolSpec& spec) {
     save(p);
   }
   show_versions(p);
+}
+
+const PoolVersions* Core::stands_in(const PoolSpec& pool, const std::string& image) const {
+  const auto* follows = versioned_image(pool, parts_.config.images);
+  auto found = pool_versions_.find(pool.name);
+  bool known = follows && follows->name == image && found != pool_versions_.end() && found->second.image == image;
+  return known ? &found->second : nullptr;
+}
+
+std::pair<std::string, std::string> Core::source_of(const PoolSpec& pool, const ImageVersion& v) const {
+  auto platform = parts_.config.platforms.find(pool.platform);
+  auto image = parts_.config.images.find(v.image);
+  if (platform == parts_.config.platforms.end() || image == parts_.config.images.end() || v.published_digest.empty())
+    return {v.reference, v.digest};
+  for (const auto& repository : plan::pulled_from(platform->second.registries, image->second.publish))
+    return {fmt::format("docker://{}@{}", repository, v.published_digest), v.published_digest};
+  return {v.reference, v.digest};
+}
+
+std::string Core::not_there_yet(const PoolSpec& pool, const ImageVersion& v) const {
+  auto platform = parts_.config.platforms.find(pool.platform);
+  auto image = parts_.config.images.find(v.image);
+  if (platform == parts_.config.platforms.end() || image == parts_.config.images.end()) return "";
+  for (const auto& repository : plan::pulled_from(platform->second.registries, image->second.publish)) {
+    auto found = publications_.find({v.image, v.number, repository});
+    if (found != publications_.end() && found->second.state == PublicationState::published) continue;
+    auto why = found == publications_.end()    ? std::string("it was not published there")
+               : found->second.problem.empty() ? std::string("it is on its way")
+                                               : found->second.problem;
+    return fmt::format("{} {} is not in {} yet, which platform '{}' pulls from: {}", v.image, v.number.text(),
+                       repository, pool.platform, why);
+  }
+  return "";
+}
+
+// Said once for each version and reason; asked for again with every change of versions and publications.
+void Core::hold(const PoolSpec& pool, const std::string& why, const std::optional<SemVer>& wanted) {
+  auto& held = roster_.pool_view(pool.name).held;
+  if (wanted) begin_publishing(versions_.at(versioned_image(pool, parts_.config.images)->name).at(*wanted));
+  if (held == why) return;
+  if (!why.empty())
+    record("rollout.held", subject(pool.name),
+           json::serialize(json::object{{"version", wanted->text()}, {"why", why}}));
+  held = why;
 }
 
 void Core::begin_rollout(PoolVersions& p, const SemVer& to, bool asked, const std::string& by) {
@@ -211,7 +259,8 @@ void Core::show_versions(PoolVersions& p) {
     } else {
       versions.emplace_back().name = name;
       auto [image, number] = split_image(name);
-      versions.back().digest = versions_.at(p.image).at(SemVer::parse(number).value()).digest;
+      const auto& version = versions_.at(p.image).at(SemVer::parse(number).value());
+      versions.back().digest = source_of(parts_.config.pools.at(p.pool), version).second;
     }
   }
   view.versions = std::move(versions);

@@ -36,8 +36,9 @@ Status Core::status() {
         p.rollout = fmt::format("{}{} {}: {}", r->paused ? "paused on its way to " : "on its way to ", r->to.text(),
                                 to_string(r->state), r->why);
     }
+    if (p.rollout.empty()) p.rollout = view.held;
     if (view.versions.empty()) {
-      p.problem = "no version that it follows was released";
+      p.problem = !view.held.empty() ? view.held : "no version that it follows was released";
       continue;
     }
     const auto& version = view.versions.front();

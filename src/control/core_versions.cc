@@ -14,6 +14,8 @@ namespace {
 
 constexpr int max_releases = 16;              // being resolved at once: each may hold a platform's worker for long
 constexpr std::size_t max_versions = 10'000;  // of one image
+constexpr int versions_with_jobs = 5;
+constexpr std::size_t jobs_looked_at = 100;  // of one version
 
 std::string subject(const std::string& image) { return "image/" + image; }
 
@@ -94,6 +96,7 @@ Result<ImageVersion> Core::resolved(const ReleaseRequest& request, const std::st
   v.commit = request.commit;
   v.released_by = who;
   v.approved_by = request.approved_by;
+  v.builder_digest = request.builder_digest;
   v.released_at = now();
   record("image.released", subject(v.image),
          json::serialize(json::object{{"version", v.number.text()},
@@ -101,6 +104,7 @@ Result<ImageVersion> Core::resolved(const ReleaseRequest& request, const std::st
                                       {"reference", v.reference},
                                       {"commit", v.commit},
                                       {"by", who},
+                                      {"builder_digest", v.builder_digest},
                                       {"approved_by", json::value_from(v.approved_by)}}));
   parts_.log.info("image {}: version {} is released ({})", v.image, v.number.text(), v.digest.substr(0, 19));
   batch_.versions.push_back(v);
@@ -140,7 +144,44 @@ void Core::withdraw_after(const std::string& image, std::optional<SemVer> to, co
   effect("image.reply", [this, image, done] { done(image_status(image)); });
 }
 
-Result<ImageStatus> Core::image_status(const std::string& name) const {
+// Which pools have to do with which version of the image, and which jobs failed on it of late. Jobs only of the
+// highest few: each costs a look into the store.
+std::vector<VersionUse> Core::uses_of(const std::string& image, bool jobs_too) const {
+  std::map<SemVer, VersionUse> uses;
+  auto add = [&](const SemVer& number, const PoolName& pool) {
+    auto& use = uses[number];
+    if (std::find(use.pools.begin(), use.pools.end(), pool) == use.pools.end()) use.pools.push_back(pool);
+  };
+  for (const auto& [name, spec] : parts_.config.pools) {
+    const auto* stands = stands_in(spec, image);
+    if (!stands) continue;
+    if (stands->current) add(*stands->current, name);
+    if (const auto& r = stands->rollout; r && !is_over(r->state)) add(r->to, name);
+  }
+  for (const auto& [id, b] : builders_) {
+    auto [its_image, number] = split_image(b.image_version);
+    if (auto v = SemVer::parse(number); v && its_image == image) add(*v, b.pool);
+  }
+  auto found = versions_.find(image);
+  int looked_at = 0;
+  if (jobs_too && found != versions_.end())
+    for (auto at = found->second.rbegin(); at != found->second.rend(); ++at) {
+      if (++looked_at > versions_with_jobs && !uses.contains(at->first)) continue;
+      auto jobs = parts_.store.jobs(
+          {.ended = true, .image_version = fmt::format("{}@{}", image, at->first.text()), .limit = jobs_looked_at});
+      if (!jobs) break;
+      for (const auto& job : *jobs)
+        if (counts_as_failure(job).value_or(false)) uses[at->first].failed_jobs.push_back(job.id);
+    }
+  std::vector<VersionUse> out;
+  for (auto& [number, use] : uses) {
+    use.number = number;
+    out.push_back(std::move(use));
+  }
+  return out;
+}
+
+Result<ImageStatus> Core::image_status(const std::string& name, bool jobs_too) const {
   MAYFLY_ASSIGN(const ImageSpec* spec, known_image(name));
   ImageStatus out;
   out.name = name;
@@ -152,12 +193,15 @@ Result<ImageStatus> Core::image_status(const std::string& name) const {
   std::reverse(out.versions.begin(), out.versions.end());
   for (const auto& [key, p] : publications_)
     if (p.image == name) out.publications.push_back(p);
+  out.uses = uses_of(name, jobs_too);
+  for (const auto& view : roster_.seen().pools)
+    if (!view.held.empty() && view.spec && split_image(view.spec->image).first == name) out.held[view.name] = view.held;
   return out;
 }
 
 std::vector<ImageStatus> Core::images() const {
   std::vector<ImageStatus> out;
-  for (const auto& [name, spec] : parts_.config.images) out.push_back(image_status(name).value());
+  for (const auto& [name, spec] : parts_.config.images) out.push_back(image_status(name, false).value());
   return out;
 }
 

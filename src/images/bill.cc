@@ -106,6 +106,9 @@ json::object provenance(const ReleaseFacts& facts) {
   if (!facts.commit.empty())
     dependencies.push_back(json::object{{"uri", facts.recipe.empty() ? facts.image : facts.recipe},
                                         {"digest", json::object{{"gitCommit", facts.commit}}}});
+  if (is_sha256_digest(facts.builder_digest))
+    dependencies.push_back(json::object{{"name", "the image of the builder that built it"},
+                                        {"digest", json::object{{"sha256", facts.builder_digest.substr(7)}}}});
   json::array approvals;
   for (const auto& who : facts.approved_by) approvals.push_back(json::value(who));
   json::object internal{{"releasedBy", facts.released_by}, {"approvedBy", std::move(approvals)}};

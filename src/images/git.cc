@@ -134,6 +134,17 @@ Result<void> Git::read_history(const Place& place, const ImageSpec& image, Recip
   recipe.at = from_micros(std::atoll(last.substr(0, first).c_str()) * 1'000'000);
   recipe.authors = {last.substr(first + 1, second - first - 1)};
   recipe.message = std::string(trim(last.substr(second + 1, max_message)));
+  // What a merge says, and each commit that it brought: where the level of the release may be declared, too.
+  auto merge =
+      run(place, {"log", "-1", "--first-parent", "-m", "--format=%H %P", recipe.commit, "--", folder}, deadline);
+  auto hashes = merge ? split(std::string(trim(*merge)), ' ') : std::vector<std::string>();
+  if (hashes.size() > 2) {
+    MAYFLY_ASSIGN(auto brought, run(place,
+                                    {"log", fmt::format("-{}", max_authors), "--full-history", "--format=%n%B",
+                                     fmt::format("{}..{}", hashes[1], hashes[0]), "--", folder},
+                                    deadline));
+    recipe.message = (recipe.message + "\n" + brought).substr(0, max_message);
+  }
   auto added = run(place,
                    {"log", fmt::format("-{}", max_authors), "--format=%an <%ae>",
                     fmt::format("{}{}..{}", heads, image.branch, recipe.commit), "--", folder},

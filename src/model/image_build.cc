@@ -111,6 +111,12 @@ std::string approval_refusal(const ImageBuild& b, std::string_view who) {
   return "";
 }
 
+std::string build_status(const ImageBuild& b) {
+  if (is_final(b.state)) return std::string(to_string(b.state));
+  if (b.state == S::waiting || b.state == S::releasing) return is_approved(b) ? "releasing" : "needs-approval";
+  return b.state == S::queued || b.state == S::building ? "building" : "testing";
+}
+
 json::object to_json(const ImageBuild& b) {
   json::object o{{"id", b.id},
                  {"image", b.image},
@@ -129,7 +135,8 @@ json::object to_json(const ImageBuild& b) {
                             {"digest", &b.digest},
                             {"reference", &b.reference},
                             {"fingerprint", &b.fingerprint},
-                            {"version", &b.version}})
+                            {"version", &b.version},
+                            {"report", &b.report}})
     put_text(o, key, *value);
   for (auto [key, value] : {std::pair<std::string_view, std::uint64_t>{"build_job", b.build_job},
                             {"try_job", b.try_job},
@@ -164,6 +171,7 @@ Result<ImageBuild> image_build_from_json(const json::object& o) {
   b.by = r.text("by"), b.commit = r.text("commit"), b.message = r.text("message"), b.content = r.text("content");
   b.problem = r.text("problem"), b.builder_digest = r.text("builder_digest"), b.digest = r.text("digest");
   b.reference = r.text("reference"), b.fingerprint = r.text("fingerprint"), b.version = r.text("version");
+  b.report = r.text("report");
   b.build_job = static_cast<JobId>(r.number("build_job")), b.try_job = static_cast<JobId>(r.number("try_job"));
   b.same_as = static_cast<BuildId>(r.number("same_as"));
   b.authors = r.texts("authors");

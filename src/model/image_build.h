@@ -87,6 +87,7 @@ struct ImageBuild {
   std::vector<BuildFinding> findings;
   std::vector<BuildApproval> approvals;
   int approvals_needed = 0;
+  std::string report;                          // a status that whoever is to be told has not heard yet; empty: none
   Time queued_at{}, started_at{}, ended_at{};  // epoch where it has not happened
 
   bool operator==(const ImageBuild&) const = default;
@@ -97,6 +98,9 @@ bool is_same_person(std::string_view who, std::string_view author);
 // Why this person's approval cannot count; empty: it can.
 std::string approval_refusal(const ImageBuild& build, std::string_view who);
 inline bool is_approved(const ImageBuild& b) { return static_cast<int>(b.approvals.size()) >= b.approvals_needed; }
+
+// What a commit's status says: "building", "testing", "needs-approval", "releasing", or how the build ended.
+std::string build_status(const ImageBuild& b);
 
 boost::json::object to_json(const ImageBuild& b);
 Result<ImageBuild> image_build_from_json(const boost::json::object& o);

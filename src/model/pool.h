@@ -119,6 +119,9 @@ struct PlatformSpec {
   int max = 0;                  // builders that exist at once; 0: as many as the pools allow
   int parallel_launches = 0;    // at once; 0: as the platform thinks best
   int launches_per_minute = 0;  // 0: not limited
+  // "HOST[:PORT][/PATH]": released images that are published there are pulled from there, and no pool moves to a
+  // version before it is there. Empty: versions are had by the reference that they were released with.
+  std::vector<std::string> registries = {};
   bool operator==(const PlatformSpec&) const = default;
 };
 
@@ -129,6 +132,14 @@ struct ServerSpec {
   bool operator==(const ServerSpec&) const = default;
 };
 
+// Who is told how builds of images stand.
+struct ReportSpec {
+  std::string url;     // that gets a POST; empty: nobody is told
+  std::string secret;  // the name of the one that signs
+  Duration timeout = seconds(10);
+  bool operator==(const ReportSpec&) const = default;
+};
+
 struct Config {
   std::map<PoolName, PoolSpec> pools;
   std::map<std::string, ImageSpec> images;
@@ -136,6 +147,7 @@ struct Config {
   std::map<std::string, PlatformSpec> platforms;
   ServerSpec server;
   ReleaseSpec release;
+  ReportSpec report;
   Duration keep_jobs = std::chrono::hours(24 * 30);  // finished jobs and their logs are kept this long
   bool operator==(const Config&) const = default;
 };

@@ -67,6 +67,8 @@ struct ImageVersion {
   Time released_at{}, withdrawn_at{};
   std::string published_digest;  // of the manifest that registries get, the same in all; empty: it is not published
   std::int64_t bytes = 0;        // that a registry stores for it; 0: not known
+  Time swept_at{};               // what was packed of it for registries was removed; zero: it is kept
+  std::string builder_digest;    // of the image whose builder built it; empty: not known, or no builder did
 
   bool operator==(const ImageVersion&) const = default;
 };

@@ -77,9 +77,11 @@ json::object to_json(const ImageVersion& v) {
   if (!v.commit.empty()) o["commit"] = v.commit;
   if (!v.published_digest.empty()) o["published_digest"] = v.published_digest;
   if (v.bytes > 0) o["bytes"] = v.bytes;
+  if (!v.builder_digest.empty()) o["builder_digest"] = v.builder_digest;
   if (!v.withdrawn_why.empty()) o["withdrawn_why"] = v.withdrawn_why;
   put_time(o, "released_at", v.released_at);
   put_time(o, "withdrawn_at", v.withdrawn_at);
+  put_time(o, "swept_at", v.swept_at);
   return o;
 }
 
@@ -117,6 +119,8 @@ Result<ImageVersion> image_version_from_json(const json::object& o) {
   v.withdrawn_why = r.text("withdrawn_why");
   v.released_at = r.time("released_at");
   v.withdrawn_at = r.time("withdrawn_at");
+  v.swept_at = r.time("swept_at");
+  v.builder_digest = r.text("builder_digest");
   MAYFLY_TRY(r.check());
   return v;
 }

@@ -158,10 +158,14 @@ std::vector<Fact> facts_of_daemon(const Config& c) {
         {key + ".parallel_launches", p.parallel_launches == 0 ? "by itself" : std::to_string(p.parallel_launches)});
     out.push_back({key + ".launches_per_minute",
                    p.launches_per_minute == 0 ? "not limited" : std::to_string(p.launches_per_minute)});
+    add(key + ".registries", join(p.registries, ", "));
   }
   add("release.key", c.release.key);
   add("release.keep", std::to_string(c.release.keep));
   add("release.patience", duration(c.release.patience));
+  add("report.url", c.report.url);
+  add("report.secret", c.report.secret);
+  add("report.timeout", duration(c.report.timeout));
   add("server.listen", c.server.listen);
   add("server.tls.certificate", c.server.tls_certificate);
   add("server.tls.key", c.server.tls_key);

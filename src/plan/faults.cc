@@ -72,6 +72,7 @@ Cause obstacle(Sight& s, PoolSight& pool) {
     return {ReasonCode::shutting_down, "the daemon is stopping; the job stays queued for its next start"};
   if (auto c = platform_obstacle(s, view); c.code != ReasonCode::none) return c;
   if (view.versions.empty()) {
+    if (!view.held.empty()) return {ReasonCode::version_missing, view.held};
     auto [name, range] = split_image(view.spec->image);
     return {ReasonCode::version_missing,
             fmt::format("no version of image '{}' was released that fits '{}'; `mayfly image release {}` releases one",

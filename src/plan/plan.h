@@ -60,6 +60,7 @@ struct PoolView {
   // was released yet that fits.
   std::vector<VersionView> versions;
   const Rollout* rollout = nullptr;  // under way
+  std::string held;                  // why it does not move to a newer version yet, one sentence; empty: there is none
 };
 
 struct PlatformView {

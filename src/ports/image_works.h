@@ -16,7 +16,7 @@ namespace mayfly {
 struct RecipeAt {
   std::string commit;                // 40 hex digits
   std::vector<std::string> authors;  // of the change, "Name <address>"
-  std::string message;               // of the commit that changed it last
+  std::string message;               // of the commit that changed it last, its merge, and what that brought
   Time at{};                         // when that was: what the build's files are dated
   std::string content;               // hex SHA-256 over its files and the arguments
   std::string dockerfile;            // its name

@@ -28,6 +28,7 @@ struct ReleaseFacts {
   std::string released_by;
   std::vector<std::string> approved_by;
   Time released_at{};
+  std::string builder_digest = {};  // of the image whose builder built it; may be empty
 };
 
 struct PackOrder {

@@ -6,11 +6,10 @@ import contextlib
 import hashlib
 import json
 import os
-import socket
 import subprocess
 
-from harness import MAYFLY, Daemon, Scratch, Skip, busybox_image, case, check, equal, main, needs_containers, wait_for
-from registries import BadWay, Registry, self_signed, skopeo
+from harness import MAYFLY, Daemon, Scratch, busybox_image, case, check, equal, main, needs_containers, wait_for
+from registries import BadWay, Registry, own_address, self_signed, skopeo
 
 CONFIG = """\
 images:
@@ -347,17 +346,6 @@ def tls_and_a_password():
                 release(d, reference)
                 wait_for(lambda: f"a refusal: {publications(d)}", lambda: publications(d)[repository + "2"]["state"] == "failed")
                 check("certificate" in publications(d)[repository + "2"]["problem"], publications(d))
-
-
-def own_address():
-    """An address of this host that is not the loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        with contextlib.suppress(OSError):
-            s.connect(("192.0.2.1", 9))
-            address = s.getsockname()[0]
-            if not address.startswith("127."):
-                return address
-    raise Skip("this host has no address but the loopback")
 
 
 @case

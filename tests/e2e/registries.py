@@ -106,6 +106,17 @@ def self_signed(folder, host):
     return cert, key
 
 
+def own_address():
+    """An address of this host that is not the loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        with contextlib.suppress(OSError):
+            s.connect(("192.0.2.1", 9))
+            address = s.getsockname()[0]
+            if not address.startswith("127."):
+                return address
+    raise Skip("this host has no address but the loopback")
+
+
 class BadWay:
     """A proxy before a registry, at an address of its own. `fault` says what goes wrong: None, "refuse", "throttle", "hang",
     "cut" (the connection ends in the middle of the first layer's bytes) or "lie" (another manifest is answered).

@@ -7,8 +7,10 @@
 namespace mayfly {
 namespace {
 
-// 64 hex digits that depend on the reference and nothing else (FNV-1a, four times with different starts).
+// Of a pinned reference what it says; of any other 64 hex digits that depend on the reference and nothing else (FNV-1a,
+// four times with different starts).
 std::string digest_of(const std::string& reference) {
+  if (auto at = reference.find("@sha256:"); at != std::string::npos) return reference.substr(at + 1);
   std::string digest = "sha256:";
   for (std::uint64_t round = 0; round < 4; ++round) {
     std::uint64_t h = 14695981039346656037ULL + round;

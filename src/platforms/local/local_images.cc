@@ -133,7 +133,14 @@ Result<StoredImage> LocalImages::fetch(const std::string& source, Deadline deadl
 }
 
 Result<StoredImage> LocalImages::resolve(const std::string& reference, Deadline deadline) {
-  if (has_transport(reference)) return fetch(reference, deadline);
+  if (has_transport(reference)) {
+    auto found = fetch(reference, deadline);
+    // The storage keeps one digest for each image, however many manifests lead to it: the one that came first, such as
+    // that of a build on this host. What was asked for by digest is that digest.
+    if (auto at = reference.find(pinned); found && reference.starts_with(registry_transport) && at != std::string::npos)
+      found->digest = reference.substr(at + 1);
+    return found;
+  }
   const bool stored_only = reference.starts_with(storage_transport);
   const std::string name = stored_only ? reference.substr(storage_transport.size()) : reference;
   if (name.empty()) return fail(ErrorCode::invalid, "an image needs a name", "image");
