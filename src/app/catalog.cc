@@ -61,29 +61,25 @@ Result<ImageProof> verify_published(const std::string& reference, const std::str
   return proof;
 }
 
-Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, SecretStore& secrets, const Clock& clock,
-                                                         const Log& log) {
-  std::map<PoolName, std::unique_ptr<Ci>> all;
-  github::Connectors github(secrets, clock);
-  for (const auto& [name, pool] : config.pools) {
-    if (pool.ci == "builtin" || pool.ci == "buildbot") continue;  // they send their jobs to the API
+std::function<Result<std::shared_ptr<Ci>>(const PoolSpec&)> ci_maker(SecretStore& secrets, const Clock& clock,
+                                                                     const Log& log) {
+  auto github = std::make_shared<github::Connectors>(secrets, clock);
+  return [github, &secrets, &log](const PoolSpec& pool) -> Result<std::shared_ptr<Ci>> {
+    auto where = fmt::format("pools.{}.ci.{}", pool.name, pool.ci);
+    if (pool.ci == "builtin" || pool.ci == "buildbot") return nullptr;  // they send their jobs to the API
     if (pool.ci == "azure-devops") {
-      auto account = azure_devops::account_from(pool.ci_settings, name);
-      if (!account)
-        return fail(ErrorCode::invalid, account.error().what, fmt::format("pools.{}.ci.azure-devops", name));
-      all[name] = std::make_unique<azure_devops::AzureDevOps>(std::move(*account), secrets, log);
-      continue;
+      auto account = azure_devops::account_from(pool.ci_settings, pool.name);
+      if (!account) return fail(ErrorCode::invalid, account.error().what, where);
+      return std::make_shared<azure_devops::AzureDevOps>(std::move(*account), secrets, log);
     }
     if (pool.ci == "github") {
-      auto made = github.make(pool.ci_settings);
-      if (!made) return fail(ErrorCode::invalid, made.error().what, fmt::format("pools.{}.ci.github", name));
-      all[name] = std::move(*made);
-      continue;
+      auto made = github->make(pool.ci_settings);
+      if (!made) return fail(ErrorCode::invalid, made.error().what, where);
+      return std::shared_ptr<Ci>(std::move(*made));
     }
     return fail(ErrorCode::unsupported, fmt::format("this version of Mayfly has no connector for ci '{}'", pool.ci),
-                "pools." + name + ".ci");
-  }
-  return all;
+                where);
+  };
 }
 
 std::unique_ptr<Reporter> make_reporter(SecretStore& secrets) {

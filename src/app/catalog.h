@@ -1,5 +1,6 @@
 #pragma once
 // The only place that knows every concrete platform, store, image tool and CI system.
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -42,8 +43,9 @@ Result<std::unique_ptr<Publisher>> make_publisher(const Config& config, const St
 // `mayfly image verify`: checks a published image against the public key in a file, and says in words what was found.
 Result<ImageProof> verify_published(const std::string& reference, const std::string& key_file);
 
-// The connector of each pool whose jobs come from a CI that is asked for them. All that is passed outlives them.
-Result<std::map<PoolName, std::unique_ptr<Ci>>> make_cis(const Config& config, SecretStore& secrets, const Clock& clock,
-                                                         const Log& log);
+// Makes the connector of a pool whose jobs come from a CI that is asked for them; null for others. Those of one account
+// share what they can. One thread at a time; all that is passed outlives what is made.
+std::function<Result<std::shared_ptr<Ci>>(const PoolSpec&)> ci_maker(SecretStore& secrets, const Clock& clock,
+                                                                     const Log& log);
 
 }  // namespace mayfly

@@ -63,7 +63,6 @@ struct Daemon::Parts {
   std::unique_ptr<ImageWorks> works;
   std::unique_ptr<Reporter> reporter;
   std::vector<std::unique_ptr<Platform>> platforms;
-  std::map<PoolName, std::unique_ptr<Ci>> cis;
   std::unique_ptr<Control> control;
   std::unique_ptr<api::ControlBackend> backend;
   std::unique_ptr<net::Server> api;
@@ -93,7 +92,6 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& 
   p->secrets = std::make_unique<ConfiguredSecrets>(p->config.secrets);
   p->images = make_image_tool();
   MAYFLY_ASSIGN(p->publisher, make_publisher(p->config, p->paths));
-  MAYFLY_ASSIGN(p->cis, make_cis(p->config, *p->secrets, p->clock, log));
   p->works = make_image_works(p->paths);
   p->reporter = make_reporter(*p->secrets);
 
@@ -103,7 +101,11 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const std::string& 
   parts.on_config = [secrets = p->secrets.get()](const Config& c) { secrets->replace(c.secrets); };
   parts.publisher = p->publisher.get();
   for (auto& platform : p->platforms) parts.platforms.push_back(platform.get());
-  for (auto& [pool, ci] : p->cis) parts.cis[pool] = ci.get();
+  parts.make_ci = ci_maker(*p->secrets, p->clock, log);
+  for (const auto& [name, pool] : p->config.pools) {
+    MAYFLY_ASSIGN(auto ci, parts.make_ci(pool));
+    if (ci) parts.cis[name] = std::move(ci);
+  }
   parts.works = p->works.get();
   parts.reporter = p->reporter.get();
   parts.make_agents = [&log](AgentSink sink) { return net::make_agent_links(std::move(sink), log); };

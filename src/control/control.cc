@@ -27,7 +27,7 @@ class Control::Loop {
         executor_(
             std::make_unique<WorkerExecutor>(parts.platforms, parts.images, [this](auto f) { post(std::move(f)); })),
         store_(parts.store),
-        cis_(parts.cis),
+        cis_(std::make_shared<const Cis>(parts.cis)),
         works_(parts.works),
         core_(watching(parts), *agents_, *executor_) {
     if (!works_) return;
@@ -71,7 +71,12 @@ class Control::Loop {
     return fail(ErrorCode::unsupported, "this daemon builds no images", "image");
   }
   Store& store() { return store_; }
-  const std::map<PoolName, Ci*>& cis() const { return cis_; }
+  using Cis = std::map<PoolName, std::shared_ptr<Ci>>;
+  // Any thread.
+  std::shared_ptr<const Cis> cis() const {
+    std::lock_guard lock(cis_mutex_);
+    return cis_;
+  }
   // Walks of the whole ledger take seconds: not on the control thread. The answer comes back to it.
   void check(std::function<void()> task) { checks_.post(std::move(task)); }
 
@@ -84,8 +89,13 @@ class Control::Loop {
       });
     };
   }
-  // Builds learn of another configuration too.
+  // Builds learn of another configuration too, and webhooks of other connectors.
   ControlParts watching(ControlParts parts) {
+    parts.on_cis = [this](Cis cis) {
+      auto now = std::make_shared<const Cis>(std::move(cis));
+      std::lock_guard lock(cis_mutex_);
+      cis_.swap(now);
+    };
     if (works_)
       parts.on_config = [this, next = parts.on_config](const Config& config) {
         *config_ = config;
@@ -124,7 +134,8 @@ class Control::Loop {
   std::unique_ptr<Agents> agents_;
   std::unique_ptr<WorkerExecutor> executor_;
   Store& store_;
-  const std::map<PoolName, Ci*> cis_;
+  mutable std::mutex cis_mutex_;
+  std::shared_ptr<const Cis> cis_;
   ImageWorks* works_;
   Core core_;
   std::unique_ptr<Config> config_;
@@ -148,7 +159,8 @@ void Control::stop(bool keep_builders) { loop_->stop(keep_builders); }
 
 void Control::submit(JobRequest request, Done<Job> done) {
   // Only the connector itself can say that a job is from its CI.
-  for (const auto& [pool, ci] : loop_->cis())
+  auto cis = loop_->cis();
+  for (const auto& [pool, ci] : *cis)
     if (request.ci == ci->kind())
       return done(fail(ErrorCode::denied, fmt::format("jobs of ci '{}' are fetched, not sent", request.ci), "job"));
   loop_->post([c = &loop_->core(), request = std::move(request), done = std::move(done)] { c->submit(request, done); });
@@ -163,7 +175,8 @@ void Control::report(JobId id, CiReport report, std::string who, Done<Job> done)
 Result<int> Control::webhook(const Webhook& w) {
   int told = 0;
   std::optional<Error> problem;
-  for (const auto& [pool, ci] : loop_->cis()) {
+  auto cis = loop_->cis();
+  for (const auto& [pool, ci] : *cis) {
     auto* hooks = ci->kind() == w.kind ? ci->webhooks() : nullptr;
     if (!hooks || hooks->hook() != w.name) continue;
     auto news = hooks->receive(w.headers, w.body);

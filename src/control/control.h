@@ -146,10 +146,15 @@ struct ControlParts {
   std::function<void()> on_drained = {};
   // Called on the control thread with a configuration that is in force from now on. May be empty.
   std::function<void(const Config&)> on_config = {};
-  Publisher* publisher = nullptr;    // null: versions are not brought to registries
-  std::map<PoolName, Ci*> cis = {};  // of the pools whose jobs come from a CI
-  ImageWorks* works = nullptr;       // null: this daemon builds no images from git
-  Reporter* reporter = nullptr;      // null: nobody is told how builds stand
+  Publisher* publisher = nullptr;                    // null: versions are not brought to registries
+  std::map<PoolName, std::shared_ptr<Ci>> cis = {};  // of the pools whose jobs are fetched from a CI
+  // Makes the connector that another configuration wants for a pool; null where its jobs are sent by somebody. Called
+  // on the control thread: must not block. Empty: only a restart connects a pool to another CI.
+  std::function<Result<std::shared_ptr<Ci>>(const PoolSpec&)> make_ci = {};
+  // Called on the control thread with the connectors that are in force from now on. May be empty.
+  std::function<void(std::map<PoolName, std::shared_ptr<Ci>>)> on_cis = {};
+  ImageWorks* works = nullptr;   // null: this daemon builds no images from git
+  Reporter* reporter = nullptr;  // null: nobody is told how builds stand
 };
 
 // A job as it is asked for.

@@ -15,7 +15,7 @@ constexpr Duration health_again = std::chrono::seconds(1);  // while nothing is 
 Core::Core(ControlParts parts, Agents& agents, Executor& executor)
     : parts_(std::move(parts)), agents_(agents), executor_(executor), started_at_(parts_.clock.now()) {
   for (Platform* p : parts_.platforms) platforms_[std::string(p->name())].platform = p;
-  for (const auto& [pool, ci] : parts_.cis) cis_[pool].ci = ci;
+  for (auto& [pool, ci] : std::exchange(parts_.cis, {})) cis_[pool].ci = std::move(ci);
   for (const auto& [name, spec] : parts_.config.pools) set_up_pool(name, false);
   set_up_platforms();
   roster_.pools_changed();

@@ -89,7 +89,7 @@ class Core {
     std::set<BuilderId> gone_meanwhile;  // since list() was asked: it may still name them
   };
   struct CiRuntime {
-    Ci* ci = nullptr;
+    std::shared_ptr<Ci> ci;
     bool observing = false, sweeping = false;
     Time observe_at{}, sweep_at{};  // when next
     int failures = 0, sweeps = 0;
@@ -98,6 +98,11 @@ class Core {
     std::string mint_problem;
     std::optional<Time> mint_after;
     std::set<std::string> given_up;  // the CI's jobs that no builder took, often enough
+  };
+  // What a builder is at a CI. Its own connector, for a configuration that came later may have another in its place.
+  struct AtCi {
+    std::shared_ptr<Ci> ci;
+    CiRegistration registration;  // without an id until it is known
   };
   struct CiEnded {
     CiJob job;
@@ -109,7 +114,7 @@ class Core {
   };
   struct Forgetting {
     PoolName pool;
-    CiRegistration registration;
+    AtCi what;
     Time at{};
     int failures = 0;
     bool under_way = false;
@@ -145,7 +150,7 @@ class Core {
 
   // core_config.cc: the configuration
   void set_up_pool(const PoolName& name, bool keep_images);
-  void put_in_force(Config next);
+  void put_in_force(Config next, std::map<PoolName, std::shared_ptr<Ci>> cis);
   std::set<std::string> platform_names() const;
 
   // core_guard.cc: what goes on failing, and clocks that jump
@@ -204,10 +209,13 @@ class Core {
 
   // core_ci.cc: what a CI's queue asks for
   CiRuntime* ci_of(const PoolName& pool);
-  bool from_ci(const Job& j) const;
+  // By a connector, which may be there no more; the jobs that a CI sends by itself are not.
+  static bool fetched(const Job& j) { return j.spec.submitter == "ci/" + j.ci; }
+  std::shared_ptr<Ci> connector_of(const Job& j) const;  // null: it came by no connector, or by one that is no more
+  bool from_ci(const Job& j) const { return connector_of(j) != nullptr; }
   void attend_cis();
   void observe_ci(const PoolName& pool, CiRuntime& ci);
-  void on_sight(const PoolName& pool, Time asked_at, const Result<CiSight>& sight);
+  void on_sight(const PoolName& pool, const std::shared_ptr<Ci>& by, Time asked_at, const Result<CiSight>& sight);
   void tell_ci_problem(const PoolName& pool, CiRuntime& ci, const std::string& problem);
   void hear(const PoolName& pool, const std::vector<CiJob>& said, bool whole, Time asked_at);
   void match_jobs(const PoolName& pool, const plan::CiQueue& queue, const std::map<std::string, const CiJob*>& pending);
@@ -216,6 +224,11 @@ class Core {
   void submit_ci_job(const PoolName& pool, CiRuntime& ci, const CiJob& c, const std::string& key);
   void surplus(Job& j);
   void on_taken(Job& j, const CiJob& c);
+  Result<std::map<PoolName, std::shared_ptr<Ci>>> other_cis(const Config& next) const;
+  std::map<PoolName, std::shared_ptr<Ci>> connectors_in_force() const;
+  void connect_to(const PoolName& pool, std::shared_ptr<Ci> next);
+  void end_strays();
+  void leave(Job& j);
 
   // core_ci_runners.cc: what builders are at a CI
   Result<std::string> ci_prefix();
@@ -223,7 +236,7 @@ class Core {
   bool may_mint(Job& j);
   void mint(Job& j, const Builder& b);
   void on_minted(const PoolName& pool, JobId job, const BuilderId& builder, Result<CiCredential> made);
-  void mint_failed(CiRuntime& ci, Job& j, Builder& b, const Error& error);
+  void mint_failed(CiRuntime* ci, Job& j, Builder& b, const Error& error);
   void conclude(Job& j, JobResult result);
   void settle(Job& j);
   void resume_settling();
@@ -234,11 +247,11 @@ class Core {
   void settled(Job& j, JobResult result);
   void cancel_at_ci(const Job& j);
   void forget_runner_of(const BuilderId& id, const PoolName& pool);
-  void forget_registration(const PoolName& pool, const CiRegistration& r);
+  void forget_registration(const PoolName& pool, AtCi what);
   void attend_runners();
   void on_forgotten(const CiRegistration& r, const Result<void>& done);
   void sweep_ci(const PoolName& pool, CiRuntime& ci);
-  void on_swept(const PoolName& pool, const Result<std::vector<CiRegistration>>& seen);
+  void on_swept(const PoolName& pool, const std::shared_ptr<Ci>& by, const Result<std::vector<CiRegistration>>& seen);
 
   // core_versions.cc: versions of images
   Result<const ImageSpec*> known_image(const std::string& name) const;
@@ -326,8 +339,9 @@ class Core {
   std::map<JobId, CiEnded> ci_ended_;   // the CI says that it is over
   std::set<JobId> ci_second_, asking_;  // its runner was given a second job; taken() has not answered
   std::map<JobId, Settling> settling_;
-  std::set<BuilderId> minting_;  // mint() has not answered
-  std::map<BuilderId, CiRegistration> registered_;
+  std::set<BuilderId> minting_;      // mint() has not answered
+  std::map<BuilderId, AtCi> at_ci_;  // of those that this daemon registered, or that had a job when their CI changed
+  std::set<JobId> strays_;           // queued ones that may be of a queue that their pool has no more
   std::map<std::string, Forgetting> forgetting_;  // by the registration's name
 
   JobId next_job_ = 1;

@@ -206,7 +206,7 @@ void Core::on_stopped(const BuilderId& id, const Result<void>& result) {
   platforms_.at(b.platform).gone_meanwhile.insert(id);
   roster_.remove(b);
   gone_builders_[id] = std::move(builders_.extract(found).mapped());
-  if (had_job && ci_of(pool)) forget_runner_of(id, pool);
+  if (had_job && (ci_of(pool) || at_ci_.contains(id))) forget_runner_of(id, pool);
 }
 
 void Core::retry_stops() {
@@ -358,6 +358,7 @@ void Core::put_back(Job& j, const char* kind, const std::string& why) {
   j.assigned_at = j.started_at = {};
   j.timeout = j.grace = {};
   if (!j.spec.labels.empty()) j.spec.pool.clear();  // any of its pools may take it again
+  strays_.insert(j.id);
   roster_.moved(j);
   save(j);
 }

@@ -37,9 +37,10 @@ std::string plain(const std::string& text) {
 
 }  // namespace
 
-bool Core::from_ci(const Job& j) const {
+std::shared_ptr<Ci> Core::connector_of(const Job& j) const {
+  if (auto known = at_ci_.find(j.builder); known != at_ci_.end()) return known->second.ci;
   auto found = cis_.find(j.spec.pool);
-  return found != cis_.end() && j.ci == found->second.ci->kind();
+  return found != cis_.end() && j.ci == found->second.ci->kind() ? found->second.ci : nullptr;
 }
 
 Core::CiRuntime* Core::ci_of(const PoolName& pool) {
@@ -49,6 +50,7 @@ Core::CiRuntime* Core::ci_of(const PoolName& pool) {
 
 // What is due at the CIs: to look at their queues, to forget registrations, to ask how jobs ended.
 void Core::attend_cis() {
+  if (!strays_.empty()) end_strays();
   for (auto& [pool, ci] : cis_) {
     // A configuration that came later may have dropped the pool or its CI; then only what runs is seen to its end.
     auto spec = parts_.config.pools.find(pool);
@@ -74,14 +76,14 @@ void Core::observe_ci(const PoolName& pool, CiRuntime& ci) {
   effect("ci.observe", [this, pool, asked_at = now(), port = ci.ci] {
     executor_.ci(pool, CiWork::observe, [this, pool, asked_at, port]() -> std::function<void()> {
       auto sight = std::make_shared<Result<CiSight>>(port->observe(after(observe_limit)));
-      return [this, pool, asked_at, sight] { on_sight(pool, asked_at, *sight); };
+      return [this, pool, port, asked_at, sight] { on_sight(pool, port, asked_at, *sight); };
     });
   });
 }
 
-void Core::on_sight(const PoolName& pool, Time asked_at, const Result<CiSight>& sight) {
+void Core::on_sight(const PoolName& pool, const std::shared_ptr<Ci>& by, Time asked_at, const Result<CiSight>& sight) {
   auto* ci = ci_of(pool);
-  if (!ci) return;
+  if (!ci || ci->ci != by) return;
   ci->observing = false;
   if (!sight) {
     ++ci->failures;
@@ -144,8 +146,10 @@ void Core::hear(const PoolName& pool, const std::vector<CiJob>& said, bool whole
 void Core::match_jobs(const PoolName& pool, const plan::CiQueue& queue,
                       const std::map<std::string, const CiJob*>& pending) {
   std::vector<plan::CiHeld> held;
+  const auto& here = cis_.at(pool).ci;
   for (const auto& [id, j] : jobs_) {
-    if (j.spec.pool != pool || !from_ci(j) || j.external.taken || settling_.contains(id) || j.cancel_requested)
+    if (j.spec.pool != pool || connector_of(j) != here || j.external.taken || settling_.contains(id) ||
+        j.cancel_requested)
       continue;
     auto told = ci_told_.find(id);
     held.push_back({id, j.external.id, told == ci_told_.end() ? j.queued_at : told->second});
@@ -178,7 +182,8 @@ void Core::create_ci_job(const PoolName& pool, const CiJob& c) {
   auto& ci = cis_.at(pool);
   if (!store_problem_.empty()) return;
   for (int n = 1; n <= most_tries; ++n) {
-    auto key = fmt::format("ci/{}/{}/{}/{}", ci.ci->kind(), pool, c.id, n);
+    // With the place: Azure DevOps numbers the jobs of each organization from 1 on.
+    auto key = fmt::format("ci/{}/{}/{}/{}/{}", ci.ci->kind(), ci.ci->place(), pool, c.id, n);
     if (pending_keys_.contains(key)) return;
     auto known = parts_.store.job_with_key(key);
     if (!known) return;

@@ -94,6 +94,7 @@ void Core::mint(Job& j, const Builder& b) {
   j.external.runner = runner_name(ci_prefix().value(), b.id);
   record("ci.mint", subject(j.id), json::serialize(json::object{{"runner", j.external.runner}, {"builder", b.id}}));
   minting_.insert(b.id);
+  at_ci_[b.id] = {ci_of(j.spec.pool)->ci, {j.external.runner}};
   CiJob wanted{.id = j.external.id, .url = j.external.url, .name = j.external.name};
   effect("ci.mint", [this, pool = j.spec.pool, job = j.id, builder = b.id, name = j.external.runner, wanted,
                      port = ci_of(j.spec.pool)->ci] {
@@ -121,14 +122,13 @@ void Core::on_minted(const PoolName& pool, JobId job, const BuilderId& builder, 
     return;
   }
   auto* ci = ci_of(j->second.spec.pool);
-  if (!made) return mint_failed(*ci, j->second, b->second, made.error());
-  ci->failed_mints = 0;
-  ci->mint_after.reset();
+  if (!made) return mint_failed(ci, j->second, b->second, made.error());
+  if (ci) ci->failed_mints = 0, ci->mint_after.reset();
   if (j->second.cancel_requested) {
     end_job(j->second, JobResult{JobCause::cancelled, 0, 0, "cancelled before it started"});
     return stop_builder(b->second, "its job was cancelled");
   }
-  registered_[builder] = made->registration;
+  at_ci_.at(builder).registration = made->registration;
   auto order = order_for(j->second, b->second);
   if (!order) {
     end_job(j->second, JobResult{JobCause::secret_unavailable, 0, 0, order.error().text()});
@@ -139,17 +139,20 @@ void Core::on_minted(const PoolName& pool, JobId job, const BuilderId& builder, 
 }
 
 // The builder was given away and is not used again; the job waits for another.
-void Core::mint_failed(CiRuntime& ci, Job& j, Builder& b, const Error& error) {
-  ++ci.failed_mints;
-  ci.mint_problem = error.text().substr(0, 500);
-  ci.mint_after = now() + backoff(ci.failed_mints);
-  wake_by(*ci.mint_after);
-  record("ci.mint-failed", subject(j.id), json::serialize(json::object{{"problem", ci.mint_problem}}));
+void Core::mint_failed(CiRuntime* ci, Job& j, Builder& b, const Error& error) {
+  auto problem = error.text().substr(0, 500);
+  if (ci && ci->ci == connector_of(j)) {
+    ++ci->failed_mints;
+    ci->mint_problem = problem;
+    ci->mint_after = now() + backoff(ci->failed_mints);
+    wake_by(*ci->mint_after);
+  }
+  record("ci.mint-failed", subject(j.id), json::serialize(json::object{{"problem", problem}}));
   parts_.log.warning("job {}: no credential for its builder: {}", j.id, error.text());
   if (j.cancel_requested)
     end_job(j, JobResult{JobCause::cancelled, 0, 0, "cancelled before it started"});
   else
-    put_back(j, "job.returned", "its builder got no credential from the CI: " + ci.mint_problem);
+    put_back(j, "job.returned", "its builder got no credential from the CI: " + problem);
   stop_builder(b, "it got no credential from the CI");
 }
 
@@ -158,7 +161,9 @@ void Core::conclude(Job& j, JobResult result) {
   if (settling_.contains(j.id)) return;
   bool reported = j.result.cause != JobCause::none;  // report(): that is why its builder ends it
   if (reported && result.cause != JobCause::oom_killed && result.cause != JobCause::disk_full) result = j.result;
-  if (!from_ci(j) || j.external.runner.empty()) return end_job(j, std::move(result));
+  if (j.external.runner.empty()) return end_job(j, std::move(result));
+  if (!from_ci(j))  // sent by its CI, which has reported or will not; or nobody is left to ask
+    return end_job(j, fetched(j) ? without_verdict(result, "its CI is no longer in the configuration") : result);
   // Nobody would be there for the answer.
   if (killing_) return end_job(j, without_verdict(result, "the daemon was told to stop its builders"));
   j.result = std::move(result);
@@ -218,7 +223,7 @@ void Core::report(JobId id, const CiReport& report, const std::string& who, Done
 
 // Somebody cancelled it here: the CI would give it to the next runner otherwise.
 void Core::cancel_at_ci(const Job& j) {
-  auto* port = ci_of(j.spec.pool)->ci;
+  auto port = connector_of(j);
   if (!port->cancellation()) return;
   effect("ci.cancel", [this, pool = j.spec.pool, id = j.id, ci_job = j.external.id, port] {
     executor_.ci(pool, CiWork::act, [this, id, ci_job, port]() -> std::function<void()> {
@@ -232,11 +237,11 @@ void Core::cancel_at_ci(const Job& j) {
 }
 
 void Core::ask_taken(Job& j) {
-  auto* ci = ci_of(j.spec.pool);
-  if (!ci || !asking_.insert(j.id).second) return;
-  auto found = registered_.find(j.builder);
-  CiRegistration r = found != registered_.end() ? found->second : CiRegistration{j.external.runner};
-  effect("ci.ask", [this, pool = j.spec.pool, id = j.id, r, port = ci->ci] {
+  auto port = connector_of(j);
+  if (!port || !asking_.insert(j.id).second) return;
+  auto found = at_ci_.find(j.builder);
+  CiRegistration r = found != at_ci_.end() ? found->second.registration : CiRegistration{j.external.runner};
+  effect("ci.ask", [this, pool = j.spec.pool, id = j.id, r, port] {
     executor_.ci(pool, CiWork::act, [this, id, r, port]() -> std::function<void()> {
       auto taken = std::make_shared<Result<std::optional<CiJob>>>(port->taken(r, after(ask_limit)));
       return [this, id, taken] { on_answer(id, *taken); };
@@ -275,16 +280,17 @@ void Core::forget_runner_of(const BuilderId& id, const PoolName& pool) {
   if (builders_.contains(id) || minting_.contains(id)) return;
   for (const auto& [job, s] : settling_)
     if (jobs_.at(job).builder == id) return;
+  auto known = at_ci_.extract(id);
+  if (!known.empty()) return forget_registration(pool, std::move(known.mapped()));
   auto prefix = ci_prefix();
-  if (!prefix) return;  // the sweep finds it
-  CiRegistration r{runner_name(*prefix, id)};
-  if (auto known = registered_.extract(id); !known.empty()) r = known.mapped();
-  forget_registration(pool, r);
+  auto* ci = ci_of(pool);
+  if (prefix && ci) forget_registration(pool, {ci->ci, {runner_name(*prefix, id)}});  // else the sweep finds it
 }
 
-void Core::forget_registration(const PoolName& pool, const CiRegistration& r) {
-  auto [f, first] = forgetting_.try_emplace(r.name, Forgetting{pool, r, now(), 0, false});
-  if (first) record("ci.forget", "runner/" + r.name, "{}");
+void Core::forget_registration(const PoolName& pool, AtCi what) {
+  auto name = what.registration.name;
+  auto [f, first] = forgetting_.try_emplace(name, Forgetting{pool, std::move(what), now(), 0, false});
+  if (first) record("ci.forget", "runner/" + name, "{}");
 }
 
 void Core::attend_runners() {
@@ -310,7 +316,7 @@ void Core::attend_runners() {
       continue;
     }
     f.under_way = true;
-    effect("ci.forget", [this, pool = f.pool, r = f.registration, port = ci_of(f.pool)->ci] {
+    effect("ci.forget", [this, pool = f.pool, r = f.what.registration, port = f.what.ci] {
       executor_.ci(pool, CiWork::act, [this, r, port]() -> std::function<void()> {
         auto done = std::make_shared<Result<void>>(port->forget(r, after(ask_limit)));
         return [this, r, done] { on_forgotten(r, *done); };
@@ -344,14 +350,15 @@ void Core::sweep_ci(const PoolName& pool, CiRuntime& ci) {
   effect("ci.sweep", [this, pool, prefix = *prefix, port = ci.ci] {
     executor_.ci(pool, CiWork::act, [this, pool, prefix, port]() -> std::function<void()> {
       auto seen = std::make_shared<Result<std::vector<CiRegistration>>>(port->registrations(prefix, after(ask_limit)));
-      return [this, pool, seen] { on_swept(pool, *seen); };
+      return [this, pool, port, seen] { on_swept(pool, port, *seen); };
     });
   });
 }
 
-void Core::on_swept(const PoolName& pool, const Result<std::vector<CiRegistration>>& seen) {
+void Core::on_swept(const PoolName& pool, const std::shared_ptr<Ci>& by,
+                    const Result<std::vector<CiRegistration>>& seen) {
   auto* ci = ci_of(pool);
-  if (!ci) return;
+  if (!ci || ci->ci != by) return;
   ci->sweeping = false;
   ++ci->sweeps;
   ci->sweep_at = now() + (seen && ci->sweeps > 2 ? sweep_again : sweep_soon);
@@ -365,7 +372,7 @@ void Core::on_swept(const PoolName& pool, const Result<std::vector<CiRegistratio
   for (const auto& r : *seen) {
     if (owned.contains(r.name) || forgetting_.contains(r.name)) continue;
     record("ci.ghost-found", "runner/" + r.name, json::serialize(json::object{{"busy", r.busy}}));
-    forget_registration(pool, r);
+    forget_registration(pool, {by, r});
   }
 }
 

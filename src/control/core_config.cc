@@ -79,6 +79,9 @@ void Core::apply_config(ConfigOrder order, Done<plan::ConfigChange> done) {
                      fmt::format("{} queued job{} would wait for ever or fail: {}", change.stranded.size(),
                                  change.stranded.size() == 1 ? "" : "s", named(change.stranded)),
                      order.file, "Cancel them, let them finish first, or say --strand-jobs."));
+  auto next = plan::applicable(configured(), std::move(order.config), platform_names());
+  auto cis = other_cis(next);
+  if (!cis) return done(Unexpected(cis.error()));
   if (change.applies()) {
     record("config.applied", "daemon",
            json::serialize(json::object{{"by", order.who},
@@ -87,12 +90,12 @@ void Core::apply_config(ConfigOrder order, Done<plan::ConfigChange> done) {
                                         {"changes", first_of(plan::lines(change))},
                                         {"stranded", change.stranded.empty() ? "" : named(change.stranded)}}));
     parts_.log.info("configuration {} applied by {}: {}", order.file, order.who, plan::summary(change));
-    put_in_force(plan::applicable(configured(), std::move(order.config), platform_names()));
+    put_in_force(std::move(next), std::move(*cis));
   }
   effect("config.reply", [change = std::move(change), done] { done(change); });
 }
 
-void Core::put_in_force(Config next) {
+void Core::put_in_force(Config next, std::map<PoolName, std::shared_ptr<Ci>> cis) {
   for (const auto& name : added_pools_) next.pools.emplace(name, parts_.config.pools.at(name));
   auto before = std::exchange(parts_.config, std::move(next));
   for (const auto& [name, spec] : before.pools) {
@@ -104,6 +107,8 @@ void Core::put_in_force(Config next) {
     view.rollout = nullptr;
   }
   for (const auto& [name, spec] : parts_.config.pools) set_up_pool(name, same_image(before, parts_.config, name));
+  for (auto& [pool, ci] : cis) connect_to(pool, std::move(ci));
+  if (parts_.on_cis) parts_.on_cis(connectors_in_force());
   set_up_platforms();
   put_trust_on_view();
   roster_.pools_changed();

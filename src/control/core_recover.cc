@@ -33,6 +33,8 @@ Result<void> Core::recover() {
   for (auto& p : snapshot.publications)
     if (versions_[p.image].contains(p.number))
       publications_.emplace(PublicationKey{p.image, p.number, p.repository}, p);
+  for (const auto& [id, j] : jobs_)
+    if (j.state == JobState::queued) strays_.insert(id);
   record("daemon.started", "daemon",
          json::serialize(json::object{{"jobs", jobs_.size()}, {"builders", builders_.size()}}));
 

@@ -81,7 +81,8 @@ class World {
   NoImages images;
   Log log{LogLevel::error, -1};
   Config config;
-  std::map<PoolName, Ci*> cis;
+  std::map<PoolName, std::shared_ptr<Ci>> cis;
+  std::function<Result<std::shared_ptr<Ci>>(const PoolSpec&)> make_ci;
   StatePaths paths;
   Publisher* publisher = nullptr;
   int crash_at = 0, steps = 0;  // crash at the n-th step boundary from now; 0: never
@@ -117,6 +118,7 @@ class World {
         }};
     parts.publisher = publisher;
     parts.cis = cis;
+    parts.make_ci = make_ci;
     parts.on_drained = on_drained;
     core_ = std::make_unique<Core>(std::move(parts), *agents_, *executor_);
     ASSERT_TRUE(core_->recover());
@@ -150,6 +152,9 @@ class World {
     }
     FAIL() << "it never comes to rest";
   }
+
+  // As from another thread: the loop comes to it.
+  void post(std::function<void()> message) { mailbox_.push_back(std::move(message)); }
 
   JobId submit(JobSpec spec = command({"true"}), std::string key = {}) {
     // Shared: while the store is full the answer comes only later.

@@ -116,6 +116,7 @@ class Comparison {
       item.effects.push_back(some(static_cast<int>(now.queued.size()), "queued job") + " of this pool served at last");
     numbers(item, before, *after, now);
     if (before) replaced(item, *before, *after, now);
+    if (before) queue(item, *before, *after, now);
     strand(item, *after, now);
     if (after->network == Network::host && (!before || before->network != Network::host))
       item.effects.emplace_back("its jobs get the host's own network");
@@ -158,6 +159,22 @@ class Comparison {
                       now.busy == 1 ? "" : "s", now.busy == 1 ? "it" : "they", now.busy == 1 ? "s" : "ve"));
     if (before.image != after.image)
       item.effects.push_back(fmt::format("the image {} is made ready before the next builder starts", after.image));
+  }
+
+  void queue(ConfigItem& item, const PoolSpec& before, const PoolSpec& after, const Present& now) {
+    if (before.ci == after.ci && before.ci_settings == after.ci_settings) return;
+    item.effects.push_back(after.ci == "builtin"
+                               ? "its jobs come from the API alone from now on"
+                               : fmt::format("its jobs come from {} as it says here from now on", after.ci));
+    auto fetched = std::count_if(now.queued.begin(), now.queued.end(),
+                                 [&](const Job* j) { return j->spec.submitter == "ci/" + before.ci; });
+    if (fetched > 0)
+      item.effects.push_back(
+          fmt::format("{} came from the queue that it had: where that is another one, what waits is cancelled here and "
+                      "waits on there",
+                      some(static_cast<int>(fetched), "queued job")));
+    if (now.busy > 0 && before.ci != "builtin")
+      item.effects.push_back("jobs that run are seen to their end where they are from");
   }
 
   void strand(ConfigItem& item, const PoolSpec& pool, const Present& now) {

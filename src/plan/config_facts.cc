@@ -160,9 +160,6 @@ std::vector<Fact> facts_of_daemon(const Config& c) {
                    p.launches_per_minute == 0 ? "not limited" : std::to_string(p.launches_per_minute)});
     add(key + ".registries", join(p.registries, ", "));
   }
-  add("release.key", c.release.key);
-  add("release.keep", std::to_string(c.release.keep));
-  add("release.patience", duration(c.release.patience));
   add("report.url", c.report.url);
   add("report.secret", c.report.secret);
   add("report.timeout", duration(c.report.timeout));

@@ -109,6 +109,9 @@ class Ci {
  public:
   virtual ~Ci() = default;
   virtual std::string_view kind() const = 0;  // "github": as in the configuration
+  // Names the queue: connectors with the same kind and place, however they sign in, see the same jobs and
+  // registrations.
+  virtual std::string place() const = 0;
   virtual CiRunner runner() const = 0;
 
   // Looks at the queue. Being throttled is no error but a sight with `throttled` and `again`.

@@ -3,6 +3,7 @@ one is not documented, a broker of its own that the stand-in for GitHub's runner
 parts work together; it is no proof about the real service.
 """
 import base64
+import contextlib
 import hashlib
 import hmac
 import http.server
@@ -72,6 +73,7 @@ class GitHub:
         self.lock = threading.Condition()
         self.jobs, self.runners, self.environments = {}, {}, {}
         self.next_runner, self.next_job, self.asked, self.broken = 20, 1001, [], False
+        self.hangs, self.held = False, 0  # and how many requests wait for an answer
         self.given_to = {}  # runner → its credentials
         self.app_key, self.app_tokens = None, set()  # the App's, once it is there, and what it signed in with or was given
         self.installation_tokens = {}  # token → until when it is good
@@ -143,6 +145,18 @@ class GitHub:
         self.app_key = AppKey()
         return self.app_key.pem
 
+    @contextlib.contextmanager
+    def hanging(self):
+        """No request to the API is answered before the end of this."""
+        with self.lock:
+            self.hangs = True
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.hangs = False
+                self.lock.notify_all()
+
     @property
     def given(self):
         return [secret for given in self.given_to.values() for secret in given]
@@ -187,6 +201,9 @@ class GitHub:
         if path.startswith("/_runner/"):
             return self.runner(path[9:], headers, body)
         with self.lock:
+            self.held += 1
+            self.lock.wait_for(lambda: not self.hangs)
+            self.held -= 1
             if self.broken:
                 return 503, "<html>Unicorn!</html>", {}
             if not path.startswith("/api/v3/"):

@@ -229,6 +229,75 @@ def an_image_without_a_runner_leaves_no_registration():
 
 
 @case
+def a_pool_is_connected_otherwise_without_a_restart():
+    """Other labels, another credential, webhooks, and at last no CI at all, while a job runs."""
+    with World() as w:
+        d = w.daemon
+        running = w.github.queue("sleep 15")
+        other = w.github.queue(labels=("self-hosted", "gpu"))
+        d.start()
+        w.at_github(running, "in_progress")
+        equal(w.github.job(other)["status"], "queued")
+
+        def apply(before, after):
+            text = d.config.read_text()
+            check(before in text, text)
+            d.config.write_text(text.replace(before, after))
+            plan = d.cli("plan").stdout.decode()
+            done = d.cli("apply", "--yes")
+            equal(done.returncode, 0, done.stdout, done.stderr)
+            return plan
+        check("its jobs come from github as it says here from now on" in apply("labels: [mayfly]", "labels: [mayfly, gpu]"), "no word of it")
+        equal(w.at_github(other)["conclusion"], "success")
+        headers, body = w.github.delivery(other)
+
+        def hook():
+            c = UnixConnection(str(d.state / "mayfly.sock"))
+            c.request("POST", "/v1/webhooks/github/acme", body, headers)
+            status = c.getresponse().status
+            c.close()
+            return status
+        equal(hook(), 404)
+        apply("labels:", "webhook_secret: github-hook\n        labels:")
+        equal(hook(), 202)
+        before, _, _ = d.config.read_text().partition("    ci:")
+        plan = apply(d.config.read_text(), before)
+        check("its jobs come from the API alone from now on" in plan and "jobs that run are seen to their end" in plan, plan)
+        w.at_github(running)
+        jobs = w.settled()
+        equal([j["state"] for j in jobs], ["succeeded"] * 2, jobs)
+        late = w.github.queue()
+        equal(d.ended(d.submit("true"))["state"], "succeeded")
+        equal(w.github.job(late)["status"], "queued", "nobody here serves it any more")
+        equal(len(w.jobs()), 3, w.jobs())
+
+
+@case
+def a_webhook_is_answered_while_GitHub_hangs():
+    with World(webhooks=True) as w:
+        w.daemon.start()
+        wait_for("the first look", lambda: any("runs" in a for a in w.github.asked))
+        ids = [w.github.queue() for _ in range(3)]
+        deliveries = [w.github.delivery(id) for id in ids]
+        with w.github.hanging():
+            for headers, body in deliveries:
+                c = UnixConnection(str(w.daemon.state / "mayfly.sock"), timeout=10)
+                c.request("POST", "/v1/webhooks/github/acme", body, headers)
+                equal(c.getresponse().status, 202)
+                c.close()
+            wait_for("requests that hang", lambda: w.github.held > 0)
+            headers, body = w.github.delivery(ids[0], "waiting")
+            c = UnixConnection(str(w.daemon.state / "mayfly.sock"), timeout=10)
+            c.request("POST", "/v1/webhooks/github/acme", body, headers)
+            equal(c.getresponse().status, 202)
+            c.close()
+            check(w.github.held > 0, "nothing hung when it was answered")
+        for id in ids:
+            equal(w.at_github(id)["conclusion"], "success")
+        w.settled()
+
+
+@case
 def GitHub_may_be_down_for_a_while():
     with World() as w:
         w.github.broken = True

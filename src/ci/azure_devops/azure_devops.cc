@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
+#include "base/text.h"
 #include "ci/azure_devops/agent_key.h"
 #include "ci/azure_devops/job.h"
 
@@ -29,6 +30,10 @@ json::object to_json(const Capabilities& capabilities) {
 
 AzureDevOps::AzureDevOps(Account account, SecretStore& secrets, const Log& log)
     : client_(std::move(account), secrets), log_(log) {}
+
+std::string AzureDevOps::place() const {
+  return to_lower(client_.account().url + " " + client_.account().pool);
+}
 
 CiRunner AzureDevOps::runner() const { return {"#!/bin/sh\nexec /opt/azure-agent/take-one-job\n", {}}; }
 

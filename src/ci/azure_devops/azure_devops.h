@@ -34,6 +34,7 @@ class AzureDevOps final : public Ci {
   AzureDevOps(Account account, SecretStore& secrets, const Log& log);
 
   std::string_view kind() const override { return "azure-devops"; }
+  std::string place() const override;
   CiRunner runner() const override;
   Result<CiSight> observe(Deadline deadline) override;
   Result<CiCredential> mint(const std::string& name, const CiJob& job, Deadline deadline) override;

@@ -4,12 +4,14 @@
 
 namespace mayfly {
 
-class FakeCi final : public Ci, public CiWebhooks, public CiCancellation {
+class FakeCi : public Ci, public CiWebhooks, public CiCancellation {
  public:
   // `secret`: what webhooks must carry in the header x-fake-secret.
-  explicit FakeCi(FakeCiWorld& world, std::string secret = "hook-secret") : world_(world), secret_(std::move(secret)) {}
+  explicit FakeCi(FakeCiWorld& world, std::string secret = "hook-secret", std::string place = "ci.example")
+      : world_(world), secret_(std::move(secret)), place_(std::move(place)) {}
 
   std::string_view kind() const override { return "fake"; }
+  std::string place() const override { return place_; }
   CiRunner runner() const override { return {"exec /opt/fake-agent --once", {{"FAKE_CI_URL", "https://ci.example"}}}; }
   Result<CiSight> observe(Deadline) override { return world_.observe(); }
   Result<CiCredential> mint(const std::string& name, const CiJob& job, Deadline) override {
@@ -31,7 +33,7 @@ class FakeCi final : public Ci, public CiWebhooks, public CiCancellation {
 
  private:
   FakeCiWorld& world_;
-  std::string secret_;
+  std::string secret_, place_;
   std::mutex mutex_;
   std::deque<std::string> delivered_;  // the last ones
 };

@@ -144,6 +144,10 @@ Result<std::vector<CiRegistration>> Connector::registrations(const std::string& 
   return out;
 }
 
+std::string Connector::place() const {
+  return to_lower(settings_.address.server + settings_.address.prefix + settings_.address.runners());
+}
+
 std::string Connector::hook() const {
   const auto& a = settings_.address;
   return to_lower(a.repository.empty() ? a.owner : a.owner + "." + a.repository);
@@ -179,7 +183,10 @@ Result<std::unique_ptr<Ci>> Connectors::make(const std::map<std::string, std::st
   auto reader = [this](const std::string& name) -> SecretReader {
     return [&secrets = secrets_, name] { return secrets.get(name); };
   };
-  auto& api = apis_[settings.account()];
+  std::erase_if(apis_, [](const auto& entry) { return entry.second.expired(); });
+  std::erase_if(queues_, [](const auto& entry) { return entry.second.expired(); });
+  auto& known_api = apis_[settings.account()];
+  auto api = known_api.lock();
   if (!api) {
     Credentials credentials;
     if (settings.app_id.empty()) {
@@ -189,11 +196,12 @@ Result<std::unique_ptr<Ci>> Connectors::make(const std::map<std::string, std::st
       credentials.private_key = reader(settings.private_key);
       credentials.installation_id = settings.installation_id;
     }
-    api = std::make_shared<Api>(settings.address, std::move(credentials), clock_);
+    known_api = api = std::make_shared<Api>(settings.address, std::move(credentials), clock_);
   }
-  auto& queue = queues_[fmt::format("{}|{}|{}", settings.account(), to_lower(settings.address.runners()),
-                                    join(settings.repositories, ","))];
-  if (!queue) queue = std::make_shared<Queue>(api, settings.address, settings.repositories, clock_);
+  auto& known_queue = queues_[fmt::format("{}|{}|{}", settings.account(), to_lower(settings.address.runners()),
+                                          join(settings.repositories, ","))];
+  auto queue = known_queue.lock();
+  if (!queue) known_queue = queue = std::make_shared<Queue>(api, settings.address, settings.repositories, clock_);
   return std::make_unique<Connector>(std::move(settings), api, queue, secrets_, clock_);
 }
 

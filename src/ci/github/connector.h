@@ -21,6 +21,7 @@ class Connector final : public Ci, public CiWebhooks {
             const Clock& clock);
 
   std::string_view kind() const override { return "github"; }
+  std::string place() const override;
   CiRunner runner() const override;
   Result<CiSight> observe(Deadline deadline) override;
   Result<CiCredential> mint(const std::string& name, const CiJob& job, Deadline deadline) override;
@@ -58,8 +59,8 @@ class Connectors {
  private:
   SecretStore& secrets_;
   const Clock& clock_;
-  std::map<std::string, std::shared_ptr<Api>> apis_;
-  std::map<std::string, std::shared_ptr<Queue>> queues_;
+  std::map<std::string, std::weak_ptr<Api>> apis_;  // for as long as a connector has them
+  std::map<std::string, std::weak_ptr<Queue>> queues_;
 };
 
 // A job as the port has it.
