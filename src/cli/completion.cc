@@ -72,7 +72,7 @@ std::string bash_reply(Completes kind) {
 }
 
 // 'text' for a shell, in single quotes.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "'";
   for (char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -110,8 +110,8 @@ std::string bash_completion() {
   for (const auto& c : commands())
     for (const auto& o : options_of(c)) {
       if (o.value.empty()) continue;
-      auto pattern = quoted(fmt::format("{} --{}", c.name, o.name));
-      if (o.letter) pattern += "|" + quoted(fmt::format("{} -{}", c.name, o.letter));
+      auto pattern = in_quotes(fmt::format("{} --{}", c.name, o.name));
+      if (o.letter) pattern += "|" + in_quotes(fmt::format("{} -{}", c.name, o.letter));
       out += fmt::format("    {}) {}; return ;;\n", pattern, bash_reply(o.completes));
     }
   out += "  esac\n  case $command in\n";
@@ -127,7 +127,7 @@ std::string bash_completion() {
     for (const auto& o : options_of(c)) options += (options.empty() ? "--" : " --") + std::string(o.name);
     out +=
         fmt::format("    {}) if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W \"{}\" -- \"$cur\")); else {}; fi ;;\n",
-                    quoted(c.name), options, bash_reply(c.completes));
+                    in_quotes(c.name), options, bash_reply(c.completes));
   }
   return out + "  esac\n}\ncomplete -F _mayfly mayfly\n";
 }
@@ -167,19 +167,19 @@ std::string zsh_arguments(const Command& c) {
     auto value = o.value.empty() ? "" : fmt::format(":{}:{}", zsh_text(o.value), zsh_action(o.completes));
     auto text = fmt::format("[{}]{}", zsh_text(o.help), value);
     std::string star = o.repeated ? "*" : "";
-    if (o.letter) out += " " + quoted(fmt::format("{}-{}{}", star, o.letter, text));
-    out += " " + quoted(fmt::format("{}--{}{}", star, o.name, text));
+    if (o.letter) out += " " + in_quotes(fmt::format("{}-{}{}", star, o.letter, text));
+    out += " " + in_quotes(fmt::format("{}--{}{}", star, o.name, text));
   }
   if (c.passes_on)
     out += " '(-)*:: :_normal'";
   else if (c.completes != Completes::nothing)
-    out += " " + quoted(fmt::format("*:{}:{}", c.operands, zsh_action(c.completes)));
+    out += " " + in_quotes(fmt::format("*:{}:{}", c.operands, zsh_action(c.completes)));
   return out;
 }
 
 std::string zsh_describe(const std::vector<std::pair<std::string, std::string>>& words) {
   std::string out = "local -a words_here=(";
-  for (const auto& [word, help] : words) out += quoted(fmt::format("{}:{}", word, help)) + " ";
+  for (const auto& [word, help] : words) out += in_quotes(fmt::format("{}:{}", word, help)) + " ";
   out.back() = ')';
   return out + "; _describe command words_here";
 }
@@ -229,15 +229,15 @@ std::string fish_completion() {
   auto action = [](Completes kind) -> std::string {
     if (kind == Completes::file) return " -F";
     if (kind == Completes::directory) return " -a '(__fish_complete_directories)'";
-    if (auto words = fixed_words(kind); !words.empty()) return " -a " + quoted(words);
-    if (auto command = asked_words(kind); !command.empty()) return " -a " + quoted(fmt::format("({})", command));
+    if (auto words = fixed_words(kind); !words.empty()) return " -a " + in_quotes(words);
+    if (auto command = asked_words(kind); !command.empty()) return " -a " + in_quotes(fmt::format("({})", command));
     return "";
   };
   for (const auto& word : first_words()) {
     std::string help(is_group(word) ? group_summary(word) : "");
     for (const auto& c : commands())
       if (c.name == word) help = c.summary;
-    out += fmt::format("complete -c mayfly -n __fish_use_subcommand -a {} -d {}\n", word, quoted(help));
+    out += fmt::format("complete -c mayfly -n __fish_use_subcommand -a {} -d {}\n", word, in_quotes(help));
   }
   for (const auto& c : commands()) {
     std::string condition = fmt::format("__fish_seen_subcommand_from {}", c.name);
@@ -246,17 +246,17 @@ std::string fish_completion() {
       for (const auto* m : members(group)) inner += " " + std::string(second_word(*m));
       out += fmt::format(
           "complete -c mayfly -n {} -a {} -d {}\n",
-          quoted(fmt::format("__fish_seen_subcommand_from {}; and not __fish_seen_subcommand_from{}", group, inner)),
-          second_word(c), quoted(c.summary));
+          in_quotes(fmt::format("__fish_seen_subcommand_from {}; and not __fish_seen_subcommand_from{}", group, inner)),
+          second_word(c), in_quotes(c.summary));
       condition =
           fmt::format("__fish_seen_subcommand_from {}; and __fish_seen_subcommand_from {}", group, second_word(c));
     }
     for (const auto& o : options_of(c))
-      out += fmt::format("complete -c mayfly -n {} -l {}{}{}{} -d {}\n", quoted(condition), o.name,
+      out += fmt::format("complete -c mayfly -n {} -l {}{}{}{} -d {}\n", in_quotes(condition), o.name,
                          o.letter ? fmt::format(" -s {}", o.letter) : "", o.value.empty() ? "" : " -r",
-                         o.value.empty() ? "" : action(o.completes), quoted(o.help));
+                         o.value.empty() ? "" : action(o.completes), in_quotes(o.help));
     if (c.completes != Completes::nothing)
-      out += fmt::format("complete -c mayfly -n {}{}\n", quoted(condition), action(c.completes));
+      out += fmt::format("complete -c mayfly -n {}{}\n", in_quotes(condition), action(c.completes));
   }
   return out;
 }
