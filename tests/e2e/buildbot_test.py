@@ -21,7 +21,7 @@ pools:
   bb:
     image: buildbot
     ci: buildbot
-    network: host     # the master of this test listens on the loopback only
+    network: {network}
     builders: {{warm: 0, max: 6, memory: 384MiB, disk: 96MiB, pids: 64, timeout: 5m, grace: 2s}}
 """
 
@@ -62,8 +62,8 @@ f.addStep(steps.ShellCommand(name="nosecret", command="! env | grep WORKERPASS &
 f.addStep(steps.ShellCommand(name="work", command=util.Interpolate("test $((%(prop:buildnumber)s %% 5)) != 0")))
 names = ["mayfly-%d" % n for n in range({workers})]
 c = BuildmasterConfig = {{
-    "workers": [MayflyLatentWorker(n, pool="bb", master_address="127.0.0.1:{port}", server="unix://{socket}") for n in names],
-    "protocols": {{"pb": {{"port": "tcp:{port}:interface=127.0.0.1"}}}},
+    "workers": [MayflyLatentWorker(n, pool="bb", master_address="{address}:{port}", server="unix://{socket}") for n in names],
+    "protocols": {{"pb": {{"port": "tcp:{port}:interface={address}"}}}},
     "builders": [util.BuilderConfig(name="b", workernames=names, factory=f)],
     "schedulers": [OnDemand(name="on-demand", builderNames=["b"])],
     "collapseRequests": False, "title": "test", "titleURL": "http://localhost/", "buildbotURL": "http://localhost/", "buildbotNetUsageData": None,
@@ -72,19 +72,29 @@ c = BuildmasterConfig = {{
 """
 
 
-def free_port():
+def free_port(address):
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
+        s.bind((address, 0))
         return s.getsockname()[1]
 
 
+def own_address():
+    """Of this host in a network that is not its loopback. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("198.51.100.1", 9))
+        except OSError:
+            raise Skip("this host has no network but its loopback, which builders with egress cannot reach")
+        return s.getsockname()[0]
+
+
 class Master:
-    def __init__(self, folder, daemon):
+    def __init__(self, folder, daemon, address="127.0.0.1"):
         self.folder, self.trigger, self.log = folder / "master", folder / "trigger", folder / "master.log"
         self.program = shutil.which("buildbot")
         subprocess.run([self.program, "create-master", "-r", str(self.folder)], check=True, capture_output=True)
         (self.folder / "master.cfg").write_text(MASTER.format(
-            integrations=str(ROOT / "integrations/buildbot"), trigger=str(self.trigger), port=free_port(), workers=WORKERS,
+            integrations=str(ROOT / "integrations/buildbot"), trigger=str(self.trigger), address=address, port=free_port(address), workers=WORKERS,
             socket=daemon.state / "mayfly.sock"))
         self.process = None
 
@@ -147,12 +157,12 @@ def all_log(daemon):
     return "".join(p.read_text(errors="replace") for p in Path(daemon.state).glob("jobs/*/log"))
 
 
-def drain(builds):
+def drain(builds, network="host", address="127.0.0.1"):
     base = needs_buildbot()
     with Scratch() as folder:
-        daemon = Daemon(folder, config=POOL.format(root=ROOT, base=base))
+        daemon = Daemon(folder, config=POOL.format(root=ROOT, base=base, network=network))
         with daemon:
-            with Master(folder, daemon) as master:
+            with Master(folder, daemon, address) as master:
                 equal(daemon.builders(), [], "at rest there is no builder")
                 master.run(builds)
                 wait_for(lambda: f"{builds} builds, of which {len(master.results())} are done: {daemon.get('/v1/status')} "
@@ -208,10 +218,44 @@ def fifty_builds_each_in_a_builder_of_its_own_from_none_to_none():
 
 
 @case
+def builders_with_egress_reach_a_master_at_an_address_of_its_network():
+    if not shutil.which("slirp4netns") or not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise Skip("no egress on this host: slirp4netns or /dev/net/tun is missing")
+    drain(6, "egress", own_address())
+
+
+@case
+def a_killed_daemon_costs_no_build():
+    base, builds = needs_buildbot(), 12
+    with Scratch() as folder:
+        daemon = Daemon(folder, config=POOL.format(root=ROOT, base=base, network="host"))
+        with daemon:
+            with Master(folder, daemon) as master:
+                master.run(builds)
+                wait_for(lambda: f"the first builds: {master.said()[-2000:]}", lambda: len(master.results()) >= 2, 120)
+                daemon.kill()
+                daemon.start()
+                wait_for(lambda: f"{builds} builds, of which {len(master.results())} are done: {daemon.get('/v1/status')} {master.said()[-3000:]}",
+                         lambda: len(master.results()) == builds, 150)
+                check(set(master.results()) <= {0, 2}, "requests ended otherwise", master.results())
+                # A build whose builder was still to come lost its one-time password with the daemon: Buildbot began it again.
+                ended = master.ask("SELECT number, results FROM builds ORDER BY number")
+                equal(len([r for _, r in ended if r in (0, 2)]), builds, ended)
+                check({r for _, r in ended} <= {0, 2, 5}, ended)
+                wait_for(lambda: f"no job: {daemon.get('/v1/jobs?ended=false')}",
+                         lambda: not daemon.get("/v1/jobs?ended=false")["jobs"], 60)
+                daemon.no_builders(60)
+                hosts = [v for (v,) in master.ask("SELECT value FROM build_properties WHERE name = 'host'")]
+                equal(len(hosts), len(set(hosts)), "no builder had two builds")
+                daemon.get("/v1/ledger/verification")
+        equal(daemon.remains(), [])
+
+
+@case
 def a_build_whose_image_does_not_exist_ends_with_an_exception_at_once():
     base = needs_buildbot()
     with Scratch() as folder:
-        daemon = Daemon(folder, config=POOL.format(root=ROOT, base=base).replace("image: buildbot", "image: localhost/no-such-image:1"))
+        daemon = Daemon(folder, config=POOL.format(root=ROOT, base=base, network="host").replace("image: buildbot", "image: localhost/no-such-image:1"))
         with daemon:
             with Master(folder, daemon) as master:
                 master.run(1)
