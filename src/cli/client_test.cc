@@ -92,6 +92,22 @@ TEST(Client, ExplainTellsHowAJobEnded) {
                     HasSubstr("+16.0 ms  builder.ready  builder/general-4\n")));
 }
 
+TEST(Client, WhatACiHasOfAJobIsShownAndLinked) {
+  const std::string job =
+      R"({"id":17,"state":"failed","spec":{"pool":"p","name":"CI / build"},"ci":"github","builder":"p-4",
+    "external":{"id":"4711","url":"https://git.example/acme/runs/1/job/4711","runner":"mf-1a-p-4","taken":true,
+                "result":"failure","queued_at":1000000,"started_at":2000000},
+    "queued_at":1000000,"started_at":2000000,"ended_at":3000000,"result":{"cause":"exited","exit_code":1}})";
+  FakeDaemon one(always(R"({"job":)" + job + R"(,"ahead":[],"ahead_total":0,"story":[]})"));
+  EXPECT_THAT(ask(one, {"explain", "17"}).out,
+              HasSubstr("At github it is 4711: https://git.example/acme/runs/1/job/4711. By its clock: queued "
+                        "1970-01-01T00:00:01.000Z, started 1970-01-01T00:00:02.000Z. Its builder was mf-1a-p-4 there. "
+                        "It says: failure.\n"));
+  FakeDaemon some(
+      always(R"({"jobs":[)" + job + R"(,{"id":16,"state":"succeeded","spec":{"pool":"p","name":"mine"}}]})"));
+  EXPECT_THAT(ask(some, {"jobs"}).out, AllOf(HasSubstr("AT ITS CI    WHAT"), HasSubstr("github 4711  CI / build")));
+}
+
 TEST(Client, BuildersPoolsAndLedger) {
   FakeDaemon daemon([](const FakeRequest& r, FakeConnection& c) {
     if (r.target == "/v1/builders?gone=true")

@@ -48,6 +48,23 @@ std::string opening(const Job& j, Time now) {
                      by, age(now - j.queued_at), format_time(j.queued_at), again);
 }
 
+// What its CI has of it, for whoever looks for it there.
+std::string at_ci(const Job& j) {
+  const auto& e = j.external;
+  if (e.id.empty()) return "";
+  auto text =
+      fmt::format("At {} it is {}{}{}.", printable(j.ci), printable(e.id), e.url.empty() ? "" : ": ", printable(e.url));
+  std::vector<std::string> times;
+  for (auto [word, at] : {std::pair("queued", e.queued_at), {"started", e.started_at}, {"ended", e.ended_at}})
+    if (at != Time{}) times.push_back(fmt::format("{} {}", word, format_time(at)));
+  if (!times.empty()) text += fmt::format(" By its clock: {}.", join(times, ", "));
+  if (!e.runner.empty())
+    text += fmt::format(" Its builder {} {} there{}.", is_final(j.state) ? "was" : "is", printable(e.runner),
+                        e.taken ? "" : ", and is not known to have taken it");
+  if (!e.result.empty()) text += fmt::format(" It says: {}.", printable(e.result));
+  return text + "\n";
+}
+
 std::string waiting(const json::object& answer, const Job& j, Time now) {
   auto text = fmt::format("It has been waiting {}", rough_duration(now - j.queued_at));
   text += fmt::format(
@@ -126,7 +143,7 @@ int show_explanation(Call& call, const json::object& answer) {
                                  : fail(ErrorCode::internal, "the daemon's answer names no job");
   if (!job) return call.failed(job.error());
   auto now = SystemClock().now();
-  std::string text = opening(*job, now) + now_part(answer, *job, now);
+  std::string text = opening(*job, now) + at_ci(*job) + now_part(answer, *job, now);
   Table table({"AFTER", "WHAT", "OF", "DETAIL"});
   auto story = read_objects(answer, "story");
   for (const auto* e : story) {

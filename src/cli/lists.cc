@@ -68,17 +68,32 @@ std::string result_of(const Job& j) {
 }
 
 int show_jobs(Call& call, const json::object& answer) {
-  Table table({"JOB", "STATE", "POOL", "BUILDER", "QUEUED", "TOOK", "WHAT", ""});
+  std::vector<Job> jobs;
   std::string numbers;
-  auto now = SystemClock().now();
+  bool of_cis = false;
   for (const auto& o : read_objects(answer, "jobs")) {
     auto j = job_from_json(*o);
     if (!j) return call.failed(j.error());
     numbers += fmt::format("{}\n", j->id);
-    table.add({std::to_string(j->id), std::string(to_string(j->state)),
-               j->spec.pool.empty() ? "[" + join(j->spec.labels, " ") + "]" : j->spec.pool, j->builder,
-               ago(j->queued_at, now), lasted(*j, now), what(*j), result_of(*j)},
-              1, colour_of(j->state));
+    of_cis |= !j->external.id.empty();
+    jobs.push_back(std::move(*j));
+  }
+  std::vector<std::string> titles{"JOB", "STATE", "POOL", "BUILDER", "QUEUED", "TOOK", "WHAT", ""};
+  if (of_cis) titles.insert(titles.end() - 2, "AT ITS CI");
+  Table table(titles);
+  auto now = SystemClock().now();
+  for (const auto& j : jobs) {
+    std::vector<std::string> row{std::to_string(j.id),
+                                 std::string(to_string(j.state)),
+                                 j.spec.pool.empty() ? "[" + join(j.spec.labels, " ") + "]" : j.spec.pool,
+                                 j.builder,
+                                 ago(j.queued_at, now),
+                                 lasted(j, now),
+                                 what(j),
+                                 result_of(j)};
+    if (of_cis)
+      row.insert(row.end() - 2, j.external.id.empty() ? "" : fmt::format("{} {}", j.ci, shorten(j.external.id, 30)));
+    table.add(std::move(row), 1, colour_of(j.state));
   }
   if (call.has("quiet")) return call.output.out(numbers), 0;
   if (numbers.empty()) return call.output.err("There are no such jobs.\n"), 0;
