@@ -205,6 +205,24 @@ TEST(GitHub, ASecondaryLimitIsAPauseOfAMinute) {
   EXPECT_EQ(w.server.asked.size(), before);  // nothing is sent meanwhile
 }
 
+TEST(GitHub, HowAJobEndedIsAskedForAlsoWhenLooksHaveToWait) {
+  World w(false);
+  w.server.remaining = 450;  // less than the tenth that looks leave
+  auto& j = w.queue(1);
+  j.status = "in_progress", j.runner = "mf-1";
+  auto started = w.notice(1, "in_progress", "a");
+  ASSERT_TRUE(w.ci->webhooks()->receive(started.first, started.second));
+  (void)w.ci->observe(soon());
+  auto look = w.ci->observe(soon());
+  ASSERT_TRUE(look);
+  EXPECT_TRUE(look->throttled);
+  j.status = "completed", j.conclusion = "success";
+  auto taken = w.ci->taken({"mf-1", "21", false}, soon());
+  ASSERT_TRUE(taken) << taken.error().text();
+  ASSERT_TRUE(*taken);
+  EXPECT_EQ((*taken)->outcome, CiOutcome::succeeded);
+}
+
 TEST(GitHub, NotificationsOutOfOrderNeverTakeAJobBack) {
   World w(false);
   auto& j = w.queue(1);

@@ -150,8 +150,11 @@ Result<bool> Queue::look_at(const std::string& repository, std::uint64_t number,
 }
 
 Result<void> Queue::ask_after(const WorkflowJob& job, std::uint64_t number, Deadline deadline) {
-  auto reply = api_->call(
-      {.path = fmt::format("/repos/{}/actions/jobs/{}", job.repository, job.id), .conditional = true}, deadline);
+  // Outside a look somebody waits for it: how a job ended must not drown in looks at a long queue.
+  auto reply = api_->call({.path = fmt::format("/repos/{}/actions/jobs/{}", job.repository, job.id),
+                           .urgency = number == 0 ? Urgency::urgent : Urgency::routine,
+                           .conditional = true},
+                          deadline);
   if (!reply && reply.error().code == ErrorCode::not_found) {
     std::lock_guard lock(mutex_);
     jobs_.erase(job.id);

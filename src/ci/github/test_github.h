@@ -68,10 +68,10 @@ class FakeGithub {
   std::vector<Delivery> deliveries;
   std::set<std::int64_t> redelivered;
   Fault fault = Fault::none;
-  std::string lose_reply_to;       // of the next request to a path that ends like this: done, then 502
-  std::vector<std::string> asked;  // "GET /repos/…", prefix and query left out
-  int requests = 0;
-  int unchanged = 0;  // answers with 304
+  std::string lose_reply_to;           // of the next request to a path that ends like this: done, then 502
+  std::vector<std::string> asked;      // "GET /repos/…", prefix and query left out
+  int requests = 0, remaining = 4999;  // of 5,000 in the hour
+  int unchanged = 0;                   // answers with 304
 
   std::int64_t runner_named(const std::string& name);  // 0: there is none
   static const Key& one_key(int which) {

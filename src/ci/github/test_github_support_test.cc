@@ -98,7 +98,7 @@ std::optional<Answer> FakeGithub::handle(const Asked& a) {
   out.headers["Date"] = http_date(now());
   if (fault == Fault::none) {
     out.headers["X-RateLimit-Limit"] = "5000";
-    out.headers["X-RateLimit-Remaining"] = "4999";
+    out.headers["X-RateLimit-Remaining"] = std::to_string(remaining);
     out.headers["X-RateLimit-Reset"] = std::to_string(to_micros(now() + std::chrono::minutes(30)) / 1'000'000);
   }
   return out;
