@@ -3,7 +3,7 @@
 an invariant breaks. Faults inside plan and control are the patches in mutations/, each applied to a copy of the tree;
 faults of the ports around control are built into the simulation (mutation.h).
 
-  tests/simulation/mutants.py [--seeds 400] [--tree build/mutants] [NAME…]     exits 1 if one was not found
+  tests/simulation/mutants.py [--seeds 400] [--healthy 400] [--tree build/mutants] [NAME…]     exits 1 if one was not found
 """
 import argparse
 import re
@@ -51,6 +51,7 @@ def hunt(tree, seeds, *flags):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=400)
+    parser.add_argument("--healthy", type=int, help="seeds of the unbroken program first (as many as of the others)")
     parser.add_argument("--tree", type=Path, default=ROOT / "build/mutants")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
@@ -65,7 +66,7 @@ def main():
     copy(args.tree)
     if problem := build(args.tree):
         sys.exit(f"the tree does not build:\n{problem}")
-    healthy, seeds = hunt(args.tree, args.seeds)
+    healthy, seeds = hunt(args.tree, args.healthy or args.seeds)
     if healthy:
         sys.exit(f"the program breaks an invariant without any mutation, at seed {seeds}: {healthy}")
     print("| fault | found by invariant | seeds |\n| --- | --- | --- |")

@@ -242,8 +242,11 @@ void RecordingStore::watch_new_builder(const Builder& next) {
   // While the store was full nothing was decided; this was, before.
   if (shared.launches_per_minute > 0 && !spent_[next.platform].take(shared.launches_per_minute, land_.planned_at))
     broken(irate, fmt::format("{} is one more than {} a minute", next.id, shared.launches_per_minute));
+  if (auto all = quarantined_.find(next.platform); all != quarantined_.end() && all->second.rests(land_.planned_at))
+    broken(ibreaker,
+           fmt::format("{} is started on {} right after {} failures", next.id, next.platform, all->second.failures));
   auto bad = failing_.find({next.platform, next.image_digest});
-  if (bad == failing_.end() || bad->second.failures < Failing::limit) return;
+  if (bad == failing_.end() || bad->second.failures < bad->second.limit) return;
   if (bad->second.rests(land_.planned_at))
     broken(ibreaker, fmt::format("{} is started right after {} failures", next.id, bad->second.failures));
   if (trying > 0)
@@ -255,10 +258,13 @@ void RecordingStore::watch_failing(const LedgerDraft& e) {
   if (e.kind == "image.ready" && e.subject.starts_with("pool/")) with_image_.insert(e.subject.substr(5));
   if (e.kind != "builder.start-failed" && e.kind != "builder.ready") return;
   const Builder& b = builders_seen.at(e.subject.substr(8));
-  auto& failing = failing_[{b.platform, b.image_digest}];
-  if (e.kind == "builder.ready") failing = {};
-  if (e.kind == "builder.start-failed") failing.failed(land_.now());
-  failing.unsure = failing.unsure || refused;  // written late
+  auto& version = failing_[{b.platform, b.image_digest}];
+  auto& platform = quarantined_.try_emplace(b.platform, Failing{.limit = 10, .versions = 2}).first->second;
+  if (e.kind == "builder.ready") version = {}, platform = {.limit = 10, .versions = 2};
+  for (Failing* f : {&version, &platform}) {
+    if (e.kind == "builder.start-failed") f->failed(land_.now(), b.image_digest);
+    f->unsure = f->unsure || refused;  // written late
+  }
 }
 
 void RecordingStore::watch_place(const Job& next) {

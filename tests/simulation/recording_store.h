@@ -42,7 +42,7 @@ class RecordingStore final : public Store {
   void reopen() {
     inner_.reset();
     inner_ = open_();
-    spent_.clear(), failing_.clear(), with_image_.clear();
+    spent_.clear(), failing_.clear(), quarantined_.clear(), with_image_.clear();
   }
 
   // All that was ever written, by id; jobs that were forgotten since are in it too.
@@ -87,6 +87,7 @@ class RecordingStore final : public Store {
   std::map<std::string, Story> stories_;
   std::map<std::string, Spent> spent_;                              // launches, by platform
   std::map<std::pair<std::string, std::string>, Failing> failing_;  // by platform and digest
+  std::map<std::string, Failing> quarantined_;                      // by platform
   std::set<PoolName> with_image_;                                   // had it once since the daemon started
 };
 

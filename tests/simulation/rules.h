@@ -1,6 +1,7 @@
 #pragma once
 // What the configuration demands, worked out a second time and as plainly as possible: production's own code is what is
 // on trial. Schedules are limited to what a minute of the hour says.
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,21 +41,24 @@ class Spent {
   Time at_{};
 };
 
-// Starts of one version on one platform that failed in a row. After so many it is left alone, for longer each time;
-// then one builder at a time is tried. Jumps of the clock below a second are left to it: what happens close to the end
-// of the rest may fall on either side.
+// Starts that failed in a row, of one version on one platform or of several on it. After so many these are left alone,
+// for longer each time; then one builder of a version is tried at a time. Jumps of the clock below a second are left to
+// it: what happens close to the end of the rest may fall on either side.
 struct Failing {
-  static constexpr int limit = 8;
   static constexpr Duration rest = std::chrono::seconds(30), longest = std::chrono::minutes(5);
   static constexpr Duration blur = std::chrono::seconds(4);
+  int limit = 8;
+  std::size_t versions = 1;
   int failures = 0, openings = 0;
+  std::set<std::string> failed_ones = {};
   bool unsure = false;  // one was told too late to know when it happened
   Time until{};
-  void failed(Time now) {
-    if (++failures < limit || now < until + blur) return;
+  void failed(Time now, const std::string& version) {
+    failed_ones.insert(version);
+    if (++failures < limit || failed_ones.size() < versions || now < until + blur) return;
     until = now + std::min<Duration>(longest, rest * (1 << std::min(openings++, 4)));
   }
-  bool rests(Time now) const { return !unsure && failures >= limit && now < until - blur; }
+  bool rests(Time now) const { return !unsure && now < until - blur; }
 };
 
 }  // namespace mayfly::sim
