@@ -56,7 +56,7 @@ json::object schemas() {
   add("CiRecord", "id:s! url:s name:s runner:s taken:b result:s queued_at:i started_at:i ended_at:i");
   add("JobResult", "cause:s! exit_code:i! signal:i message:s");
   add("Job",
-      "id:i! state:s! spec:JobSpec! ci:s! external:CiRecord attempt:i! waiting:Reason builder:s image_digest:s "
+      "id:i! state:s! spec:JobSpec! ci:s! external:CiRecord attempt:i! lost_on:s waiting:Reason builder:s image_digest:s "
       "timeout_us:i grace_us:i cancel_requested:b idempotency_key:s queued_at:i assigned_at:i started_at:i ended_at:i "
       "result:JobResult log_bytes:i log_truncated:b image_version:s");
   add("JobList", "jobs:[Job]!");

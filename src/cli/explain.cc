@@ -42,7 +42,12 @@ std::string what(const Job& j) {
 std::string opening(const Job& j, Time now) {
   std::string name = j.spec.name.empty() ? "" : fmt::format(" \"{}\"", printable(j.spec.name));
   std::string by = j.spec.submitter.empty() ? "" : fmt::format(" by {}", printable(j.spec.submitter));
-  std::string again = j.attempt > 1 ? fmt::format(" This is attempt {}.", j.attempt) : "";
+  std::string again = j.attempt > 1 ? fmt::format(" This is attempt {}", j.attempt) : "";
+  if (!j.lost_on.empty())
+    again +=
+        fmt::format(", for builder {} was lost under the first: elsewhere, if another platform or pool has a place",
+                    printable(j.lost_on));
+  if (!again.empty()) again += ".";
   auto place = j.spec.pool.empty() ? "a pool with the labels " + join(j.spec.labels, ", ") : "pool " + j.spec.pool;
   return fmt::format("Job {}{} runs {} in {}. It was submitted{} {} ({}).{}\n", j.id, name, what(j), printable(place),
                      by, age(now - j.queued_at), format_time(j.queued_at), again);

@@ -177,6 +177,7 @@ class Core {
   void end_job(Job& job, JobResult result);
   Result<AgentOrder> order_for(const Job& job, const Builder& builder);
   void assign(Job& job, Builder& builder);
+  std::string compared_with(const BuilderId& lost, const Builder& builder) const;
   bool create_files(JobId id);
   void create_next_files();
   void hand_over(const Job& job, const Builder& builder, AgentOrder order);

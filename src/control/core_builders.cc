@@ -320,7 +320,8 @@ void Core::on_unreachable(Builder& b, const std::string& why) {
   }
 }
 
-// The builder is lost under its job. Only a job that was declared safe to repeat is repeated, and only once.
+// The builder is lost under its job. Only a job that was declared safe to repeat is repeated, only once, and elsewhere
+// (plan/match.cc).
 void Core::lose_job_of(Builder& b, const std::string& why) {
   auto found = jobs_.find(b.job);
   if (b.job == 0 || found == jobs_.end()) return;
@@ -328,6 +329,7 @@ void Core::lose_job_of(Builder& b, const std::string& why) {
   if (j.cancel_requested) return conclude(j, JobResult{JobCause::cancelled, 0, 0, why});
   if (!j.spec.repeatable || j.attempt > 1) return conclude(j, JobResult{JobCause::builder_lost, 0, 0, why});
   ++j.attempt;
+  j.lost_on = b.id;
   put_back(j, "job.repeated", why);
   if (!parts_.paths.root.empty())
     urgent_effect("repeat.files", [path = parts_.paths.job(j.id)] {

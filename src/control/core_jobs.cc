@@ -207,6 +207,15 @@ Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {
   return o;
 }
 
+// Where a repeat is made, beside the builder that was lost: for the record.
+std::string Core::compared_with(const BuilderId& lost, const Builder& builder) const {
+  const PoolName pool = lost.substr(0, lost.rfind('-'));
+  if (pool == builder.pool) return "another builder of the same pool than " + lost;
+  auto spec = parts_.config.pools.find(pool);
+  bool here = spec != parts_.config.pools.end() && spec->second.platform == builder.platform;
+  return fmt::format("another {} than {}", here ? "pool" : "platform", lost);
+}
+
 void Core::assign(Job& job, Builder& builder) {
   if (from_ci(job) && !may_mint(job)) return;
   auto order = order_for(job, builder);
@@ -227,9 +236,9 @@ void Core::assign(Job& job, Builder& builder) {
   job.image_version = builder.image_version;
   builder.state = BuilderState::busy;
   builder.job = job.id;
-  record("job.assigned", subject(job.id),
-         json::serialize(
-             json::object{{"builder", builder.id}, {"image_digest", builder.image_digest}, {"attempt", job.attempt}}));
+  json::object how{{"builder", builder.id}, {"image_digest", builder.image_digest}, {"attempt", job.attempt}};
+  if (!job.lost_on.empty()) how["place"] = compared_with(job.lost_on, builder);
+  record("job.assigned", subject(job.id), json::serialize(how));
   save(job);
   save(builder);
   if (from_ci(job)) return mint(job, builder);

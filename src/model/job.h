@@ -102,6 +102,7 @@ struct Job {
   std::string image_version;  // "general@2.4.1", where it was a released version
   JobResult result;           // before the end: how its builder ended it, while the CI is asked what became of it
   int attempt = 1;
+  BuilderId lost_on;            // the builder that was lost under the first attempt: the second is made elsewhere
   Duration timeout{}, grace{};  // as its builder was told, whatever the pool's are by now; 0 until then
   bool cancel_requested = false;
   Time queued_at{}, assigned_at{}, started_at{}, ended_at{};  // epoch where it has not happened

@@ -103,6 +103,7 @@ json::object to_json(const Job& j) {
   if (!j.image_version.empty()) o["image_version"] = j.image_version;
   if (j.timeout != Duration{}) o["timeout_us"] = j.timeout.count();
   if (j.grace != Duration{}) o["grace_us"] = j.grace.count();
+  if (!j.lost_on.empty()) o["lost_on"] = j.lost_on;
   if (j.cancel_requested) o["cancel_requested"] = true;
   if (!j.idempotency_key.empty()) o["idempotency_key"] = j.idempotency_key;
   if (!j.external.id.empty()) o["external"] = to_json(j.external);
@@ -186,6 +187,7 @@ Result<Job> job_from_json(const json::object& o) {
   j.idempotency_key = r.text("idempotency_key");
   j.ci = r.text("ci");
   j.attempt = static_cast<int>(r.number("attempt", 1));
+  j.lost_on = r.text("lost_on");
   j.timeout = Duration(r.number("timeout_us"));
   j.grace = Duration(r.number("grace_us"));
   j.queued_at = r.time("queued_at");

@@ -35,11 +35,28 @@ bool take_place(Sight& s, PoolSight& pool, bool shared) {
   return true;
 }
 
+// A job that was lost with its builder is repeated elsewhere, whatever was wrong there: on another platform if one has
+// a place for it, else in another pool. The same pool gives it another builder, which is all there is on one machine.
+std::vector<Index> elsewhere_first(const Sight& s, const Queued& q) {
+  auto choice = s.seen.demands[q.demand].pools;
+  const auto& lost = q.job->lost_on;
+  auto pool = std::string_view(lost).substr(0, lost.rfind('-'));
+  auto was = std::find_if(choice.begin(), choice.end(), [&](Index i) { return s.seen.pools[i].name == pool; });
+  if (was == choice.end()) return choice;
+  auto nearness = [&, there = *was](Index i) {
+    return i == there ? 2 : s.seen.pools[i].platform == s.seen.pools[there].platform ? 1 : 0;
+  };
+  std::stable_sort(choice.begin(), choice.end(), [&](Index a, Index b) { return nearness(a) < nearness(b); });
+  return choice;
+}
+
 // All rank jobs alike, so each in turn takes the pool that it likes best of those that are not full yet: no job then
 // waits for a place that one behind it has got.
 void place(Sight& s, const std::vector<Queued>& jobs, bool shared) {
   for (const Queued& q : jobs) {
-    const auto& choice = s.seen.demands[q.demand].pools;
+    std::vector<Index> elsewhere;
+    if (!q.job->lost_on.empty()) elsewhere = elsewhere_first(s, q);
+    const auto& choice = q.job->lost_on.empty() ? s.seen.demands[q.demand].pools : elsewhere;
     auto free = std::find_if(choice.begin(), choice.end(), [&](Index i) { return take_place(s, s.pools[i], shared); });
     s.pools[free != choice.end() ? *free : choice.front()].queued.push_back(q);
   }

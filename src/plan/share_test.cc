@@ -156,6 +156,24 @@ TEST(Share, APoolWhoseImageIsFetchedKeepsNoRoomFromAnother) {
   EXPECT_EQ(starts(t, plan(seen, t0)), (std::map<std::string, int>{{"ready", 2}}));
 }
 
+TEST(Repeat, IsMadeOnAnotherPlatformElseInAnotherPoolElseOnAnotherBuilder) {
+  auto pool_of_repeat = [](bool far, bool near, bool far_full = false) {
+    Town t;
+    t.platform("cloud");
+    t.pool("here", {"linux"});
+    if (near) t.pool("near", {"linux"}).preference = 1;
+    if (far) t.pool("far", {"linux"}, 1).preference = 2;
+    if (far && far_full) t.specs.back().max = 0;
+    t.job({}, {"linux"}).lost_on = "here-7";
+    return starts(t, t.plan()).begin()->first;
+  };
+  EXPECT_EQ(pool_of_repeat(true, true), "far");
+  EXPECT_EQ(pool_of_repeat(false, true), "near");
+  EXPECT_EQ(pool_of_repeat(true, true, true), "near");
+  EXPECT_EQ(pool_of_repeat(true, false, true), "here") << "waiting for ever is no repeat";
+  EXPECT_EQ(pool_of_repeat(false, false), "here");
+}
+
 TEST(Share, IdleBuildersGoWhenThePlatformsTotalWasLowered) {
   Town t;
   t.platforms[0].max = 2;

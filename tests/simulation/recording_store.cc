@@ -72,7 +72,8 @@ void RecordingStore::watch(const Batch& batch) {
         watch_builder(builder, batch);
       }
   for (const auto& job : batch.jobs)
-    if (!job.builder.empty() && says(batch, "job.assigned", fmt::format("job/{}", job.id))) watch_preference(job);
+    if (!job.builder.empty() && says(batch, "job.assigned", fmt::format("job/{}", job.id)))
+      watch_preference(job), watch_repeat(job);
   for (JobId id : batch.forget) {
     auto found = jobs_seen.find(id);
     if (found == jobs_seen.end() || !is_final(found->second.state))
@@ -135,6 +136,7 @@ void RecordingStore::watch_job(const Job& next, const Batch& batch) {
     if (is_final(last.state)) broken(i2, name(last) + " had ended and is written again as " + name(next));
     bool repeat = next.attempt != last.attempt;
     if (repeat && (next.attempt != 2 || !next.spec.repeatable)) broken(i2, name(next) + " is repeated and must not be");
+    if (repeat) repeated[next.id] = Land::pool_of(next.lost_on);
     if (last.state != next.state && !repeat && !may_follow(last.state, next.state) && last.state != JobState::assigned)
       broken(i2, fmt::format("{} becomes {}", name(last), to_string(next.state)));
     bool returned = says(batch, "job.returned", subject);
@@ -280,16 +282,36 @@ void RecordingStore::watch_place(const Job& next) {
 // Where nothing goes wrong it is known what the planner has to do: a builder that is ready in a pool that the job likes
 // better is not left idle.
 void RecordingStore::watch_preference(const Job& j) const {
-  if (!land_.isolation || j.spec.labels.empty()) return;
+  if (!land_.isolation || j.spec.labels.empty() || repeated.contains(j.id)) return;
   const PoolSpec& has = land_.config.pools.at(j.spec.pool);
   for (const auto& [pool, spec] : land_.config.pools) {
     if (spec.platform != "a" || !preferred(spec, has) || !serves(spec, j.spec)) continue;
-    if (versioned_image(spec, land_.config.images) || !with_image_.contains(pool)) continue;
-    for (const auto& [id, b] : builders_seen)
-      if (b.pool == pool && b.state == BuilderState::ready)
-        broken("a job goes to the pool that it likes best",
-               fmt::format("{} is given to {}, and {} is idle", name(j), j.builder, id));
+    if (BuilderId idle; idle_in(pool, idle))
+      broken("a job goes to the pool that it likes best",
+             fmt::format("{} is given to {}, and {} is idle", name(j), j.builder, idle));
   }
+}
+
+// Whether the pool has a builder left that any of its jobs could have.
+bool RecordingStore::idle_in(const PoolName& pool, BuilderId& id) const {
+  const PoolSpec& spec = land_.config.pools.at(pool);
+  if (versioned_image(spec, land_.config.images) || !with_image_.contains(pool)) return false;
+  auto found = std::find_if(builders_seen.begin(), builders_seen.end(), [&](const auto& b) {
+    return b.second.pool == pool && b.second.state == BuilderState::ready;
+  });
+  if (found != builders_seen.end()) id = found->first;
+  return found != builders_seen.end();
+}
+
+// The place where a job was lost is not the one to try again while a builder is idle on another platform.
+void RecordingStore::watch_repeat(const Job& j) const {
+  auto lost = repeated.find(j.id);
+  if (lost == repeated.end() || j.spec.labels.empty() || j.spec.pool.front() != lost->second.front()) return;
+  if (land_.faults.images_vanish || (land_.healed && !land_.isolation)) return;  // what is idle may be of no use
+  for (const auto& [pool, spec] : land_.config.pools)
+    if (BuilderId idle; pool.front() != lost->second.front() && serves(spec, j.spec) && idle_in(pool, idle))
+      broken("a repeat is made elsewhere", fmt::format("{} was lost in {} and is given to {}, and {} is idle", name(j),
+                                                       lost->second, j.builder, idle));
 }
 
 void RecordingStore::watch_entry(const LedgerDraft& entry) {

@@ -52,6 +52,7 @@ class RecordingStore final : public Store {
   std::map<BuilderId, Time> gone_at;  // by the world's clock
   std::map<std::string, JobId> keys;  // idempotency keys ever written
   std::map<JobId, int> assignments;
+  std::map<JobId, PoolName> repeated;  // and where it was lost
   std::map<PoolName, PoolVersions> pools_seen;
   std::uint64_t entries = 0;  // in the ledger
   bool has_image(const PoolName& pool) const { return with_image_.contains(pool); }
@@ -73,6 +74,8 @@ class RecordingStore final : public Store {
   void watch_builder(const Builder& next, const Batch& batch);
   void watch_place(const Job& next);
   void watch_preference(const Job& assigned) const;
+  void watch_repeat(const Job& assigned) const;
+  bool idle_in(const PoolName& pool, BuilderId& id) const;
   void watch_new_builder(const Builder& next);
   void watch_stop(const Builder& last, const Builder& next) const;
   void watch_failing(const LedgerDraft& entry);

@@ -64,6 +64,7 @@ Job any_job() {
   j.builder = any_text();
   j.image_digest = any_text();
   j.attempt = *rc::gen::arbitrary<int>();
+  j.lost_on = any_text();
   j.cancel_requested = *rc::gen::arbitrary<bool>();
   j.queued_at = any_time(), j.assigned_at = any_time(), j.started_at = any_time(), j.ended_at = any_time();
   j.ci = any_text();
@@ -92,6 +93,7 @@ void expect_same(const Job& a, const Job& b) {
   RC_ASSERT(a.result.signal == b.result.signal);
   RC_ASSERT(a.result.message == b.result.message);
   RC_ASSERT(a.attempt == b.attempt);
+  RC_ASSERT(a.lost_on == b.lost_on);
   RC_ASSERT(a.cancel_requested == b.cancel_requested);
   RC_ASSERT(a.queued_at == b.queued_at);
   RC_ASSERT(a.assigned_at == b.assigned_at);
