@@ -23,7 +23,7 @@ inline Job full_job() {
             "out", true,  "me", {"PASS"}};
   j.state = JobState::failed;
   j.builder = "b", j.image_digest = "d", j.cancel_requested = true, j.idempotency_key = "k", j.log_truncated = true;
-  j.image_version = "general@1.0.0";
+  j.image_version = "general@1.0.0", j.lost_on = "a";
   j.timeout = seconds(60), j.grace = seconds(1);
   j.queued_at = j.assigned_at = j.started_at = j.ended_at = from_micros(5);
   j.result = {JobCause::signalled, 1, 9, "m"};
