@@ -203,11 +203,14 @@ void Launcher::answer(const LaunchOrder& order, const std::string& error) {
 
 void Launcher::finish() {
   waiting_.clear();
-  const auto in_flight = [this] {
-    return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.handed_over; });
-  };
-  for (int waited = 0; in_flight() && waited < finish_patience_ms; waited += 10) {
-    usleep(10'000);
+  // A slot that is still being made has a runtime under way, which would outlive it, and its agent too where there is
+  // no cgroup to find them by: it finishes, sees that nobody wants it, and takes its agent along.
+  for (auto& slot : slots_)
+    if (!slot.handed_over) slot.socket.reset();
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(finish_patience_ms);
+  while (!slots_.empty() && std::chrono::steady_clock::now() < until) {
+    pollfd ended{signals_.get(), POLLIN, 0};
+    (void)poll(&ended, 1, 10);
     reap();
   }
   for (auto& slot : slots_) {
