@@ -15,9 +15,18 @@ def read(path):
         return b""
 
 
-def links(folder):
+def link(path):
+    """What it points at, as a list of one; of none when it is gone."""
     try:
-        return [os.readlink(e.path) for e in os.scandir(folder)]
+        return [os.readlink(path)]
+    except OSError:
+        return []
+
+
+def links(folder):
+    """What those in the folder point at. A process's folder empties while it is read, when the process ends."""
+    try:
+        return [target for entry in list(os.scandir(folder)) for target in link(entry.path)]
     except OSError:
         return []
 

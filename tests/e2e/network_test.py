@@ -211,7 +211,8 @@ def living(pids):
 
 
 def programs(pids, name):
-    return {p for p in pids if Path(os.path.realpath(f"/proc/{p}/exe")).name.startswith(name)}
+    """Those still there that run it: one may end while it is looked at."""
+    return {p for p in pids for exe in leftovers.link(f"/proc/{p}/exe") if Path(exe).name.startswith(name)}
 
 
 @case
