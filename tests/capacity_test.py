@@ -56,6 +56,20 @@ def bigger_is_cheaper():
     assert two["cost"] < one["cost"] and two["wait"]["p95_us"] < one["wait"]["p95_us"]
 
 
+def labels():
+    args = ["--config", str(TRACES / "labels.yaml")]
+    answer = json.loads(simulate(*args, "--trace", str(TRACES / "labels.csv"), "--json", code=(0,)).stdout)["cases"][0]
+    pools = {p["name"]: p for p in answer["pools"]}
+    # The 20 that come at once fill the 4 cheap builders first; jobs for a GPU have one pool only.
+    assert pools["cellar"]["most_builders"] == 4 and pools["cloud"]["most_builders"] == 16, pools
+    assert pools["gpu"]["jobs"] == 3 and sum(p["jobs"] for p in pools.values()) == answer["jobs"] == 29, pools
+    with tempfile.NamedTemporaryFile("w", suffix=".csv") as f:
+        f.write("submitted,duration,labels\n0,5m,linux\n1,5m,linux arm\n")
+        f.flush()
+        done = simulate(*args, "--trace", f.name, code=(1,))
+        assert f"{f.name}:3: no pool has the labels 'arm, linux'" in done.stderr, done.stderr
+
+
 def same_bytes():
     args = ["--config", str(TRACES / "mayfly.yaml"), "--trace", str(TRACES / "working-day.csv"), "--json"]
     assert simulate(*args).stdout == simulate(*args).stdout
@@ -77,7 +91,7 @@ def bad_lines():
 
 
 CASES = {"every command of docs/capacity.md runs": every_command, "the five-minute question": five_minutes,
-         "more room and no warm builders cost less": bigger_is_cheaper, "the same input gives the same bytes": same_bytes,
+         "more room and no warm builders cost less": bigger_is_cheaper, "labels bring jobs to pools": labels, "the same input gives the same bytes": same_bytes,
          "the trace is what its script writes": trace_is_the_scripts, "wrong lines and wrong options are refused": bad_lines}
 
 

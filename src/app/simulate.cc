@@ -37,8 +37,8 @@ Result<simulate::Workload> workload_of(const SimulateRequest& r, const Config& c
     w = simulate::uniform_workload(r.jobs, r.duration, r.over, pool);
   }
   if (r.pool.empty()) return w;
-  w.pools = {r.pool};
-  for (auto& j : w.jobs) j.pool = 0;
+  w.demands.clear();
+  for (auto index = w.pool(r.pool); auto& j : w.jobs) j.demand = index;
   return w;
 }
 

@@ -167,8 +167,8 @@ Command simulate_command() {
           "Say how long jobs would wait and what it would cost, with the daemon's own planner on a simulated clock",
       .description =
           "The jobs are either --jobs equal ones, or a --trace, or what the daemon has run (--history). A trace is CSV "
-          "with a header: `submitted` (RFC 3339, or seconds), `duration` (such as 90s, or seconds), `pool`, and "
-          "perhaps `submitter` and `priority`.\n\n"
+          "with a header: `submitted` (RFC 3339, or seconds), `duration` (such as 90s, or seconds), `pool` or "
+          "`labels` (with blanks between them), and perhaps `submitter` and `priority`.\n\n"
           "A wait lasts from a job's submission to the start of its process. Builders cost from the wish for them "
           "until "
           "they are gone, by the pool's `price` for an hour. Warm builders are there when the first job comes.\n\n"

@@ -1,9 +1,9 @@
 #pragma once
-// Jobs that were submitted and that control need not see yet. Within a pool, jobs of one submitter and priority are
-// served in order, and one plan hands out at most as many jobs as the pool may have builders. So where a pool has one
-// submitter, control is shown that many of each such line, and decides the same as if it saw all of them. Where
-// submitters share a pool they take turns, and a tie goes to the lower number, which a job gets when it is shown: there
-// control sees tens of thousands, and only in a longer queue may a tie go the other way.
+// Jobs that were submitted and that control need not see yet. Of one demand, jobs of one submitter and priority
+// are served in order, and one plan hands out at most as many jobs as its pools may have builders. So where pools serve
+// one demand of one submitter, control is shown that many of each such line, and decides the same as if it saw all of
+// them. Where submitters or demands share a pool they take turns, and a tie goes to the lower number, which a job gets
+// when it is shown: there control sees tens of thousands, and only in a longer queue may a tie go the other way.
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -24,14 +24,14 @@ class Backlog {
     JobId last = 0;  // the last one shown
   };
 
-  // `windows`: by the workload's pools.
+  // `windows`: by the workload's demands.
   Backlog(const Workload& workload, std::vector<std::size_t> windows)
       : workload_(workload), windows_(std::move(windows)) {}
 
   Line& line(std::uint32_t job) {
     const Arrival& a = workload_.jobs[job];
-    auto [found, added] = lines_.try_emplace({a.pool, a.submitter, a.priority});
-    if (added) found->second.window = windows_[a.pool];
+    auto [found, added] = lines_.try_emplace({a.demand, a.submitter, a.priority});
+    if (added) found->second.window = windows_[a.demand];
     return found->second;
   }
   // Whether it is to be shown at once; otherwise it is kept.

@@ -73,6 +73,24 @@ TEST(Find, FindsTheKnownSmallestMax) {
   EXPECT_EQ(found.config.pools.at("p").max, 4);
 }
 
+// Jobs that may choose: what is dear is made small first, and the cheap one's max makes up for it.
+TEST(Find, MakesTheDearestOfTheirPoolsSmallFirst) {
+  Config c;
+  for (auto [name, price] : {std::pair("cheap", 0.1), std::pair("dear", 1.0)}) {
+    PoolSpec p;
+    p.name = name, p.image = "img", p.price = price, p.labels = {"linux"}, p.preference = price > 0.5 ? 1 : 0;
+    c.pools[name] = p;
+  }
+  Workload w;
+  auto d = w.demand({{}, {"linux"}, {}, {}, {}});
+  auto by = w.submitter("");
+  for (int i = 0; i < 10; ++i) w.jobs.push_back({trace_epoch(), seconds(10), d, by, 0});
+  auto found = find_cheapest(c, w, {.start = seconds(1), .launches = 100}, target("max wait <= 25s")).value();
+  EXPECT_TRUE(found.met);
+  EXPECT_EQ(found.config.pools.at("dear").max, 1);
+  EXPECT_EQ(found.config.pools.at("cheap").max, 3);  // four of them do it in three rounds
+}
+
 TEST(Find, TakesWarmBuildersOnlyWhereNothingElseHelps) {
   auto w = uniform_workload(3, seconds(10), {}, "p");
   Settings s{.start = seconds(60), .launches = 100};

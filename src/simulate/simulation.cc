@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "base/text.h"
 #include "control/core.h"
 #include "simulate/backlog.h"
+#include "simulate/routing.h"
 #include "simulate/world.h"
 
 namespace mayfly::simulate {
@@ -21,12 +21,15 @@ constexpr std::size_t reasons = 64;
 
 class Run final : WorldWatcher {
  public:
-  Run(const Config& config, const Workload& workload, const Settings& settings)
+  // `routes`: by the workload's demands, the pools that could take such a job.
+  Run(const Config& config, const Workload& workload, const std::vector<std::vector<PoolName>>& routes,
+      const Settings& settings)
       : workload_(workload),
         settings_(settings),
         config_(config),
-        backlog_(workload, windows()),
-        wait_(workload.jobs.size(), Duration(-1)),
+        backlog_(workload, windows(routes)),
+        ran_in_(workload.jobs.size()),
+        wait_(workload.jobs.size()),
         world_(clock_, settings.start, settings.resolution, has_warm(), *this) {
     for (const auto& [name, spec] : config_.pools) {
       auto& pool = pools_[name].outcome;
@@ -44,7 +47,7 @@ class Run final : WorldWatcher {
     int exist = 0;
   };
 
-  std::vector<std::size_t> windows() const;
+  std::vector<std::size_t> windows(const std::vector<std::vector<PoolName>>& routes) const;
   bool has_warm() const {
     return std::any_of(config_.pools.begin(), config_.pools.end(), [](const auto& p) {
       return p.second.warm > 0 || p.second.min > 0 || !p.second.schedule.empty();
@@ -65,7 +68,7 @@ class Run final : WorldWatcher {
   // WorldWatcher
   void builder_requested(const PoolName& pool) override;
   void builder_gone(const PoolName& pool, Time requested) override;
-  Duration job_started(JobId job, Duration timeout) override;
+  Duration job_started(JobId job, const PoolName& pool, Duration timeout) override;
   void job_ended(JobId job, bool timed_out) override;
   bool somebody_waits() const override { return queued_ > 0; }
   void lived(Pool& pool, Time requested);
@@ -74,7 +77,8 @@ class Run final : WorldWatcher {
   const Settings& settings_;
   const Config& config_;
   Backlog backlog_;
-  std::vector<Duration> wait_;  // by job; -1: it did not start
+  std::vector<PoolOutcome*> ran_in_;  // by job; null: it did not start
+  std::vector<Duration> wait_;        // by job
   SimClock clock_;
   World world_;
   std::map<std::string, std::unique_ptr<SimPlatform>> platforms_;
@@ -97,22 +101,29 @@ class Run final : WorldWatcher {
   std::optional<Error> refused_;
 };
 
-std::vector<std::size_t> Run::windows() const {
-  std::vector<std::set<std::pair<std::uint32_t, int>>> lines(workload_.pools.size());
-  std::vector<std::set<std::uint32_t>> submitters(workload_.pools.size());
+std::vector<std::size_t> Run::windows(const std::vector<std::vector<PoolName>>& routes) const {
+  std::vector<std::set<std::pair<std::uint32_t, int>>> lines(routes.size());
+  std::vector<std::set<std::uint32_t>> submitters(routes.size());
   std::size_t all_lines = 0;
   for (const auto& j : workload_.jobs) {
-    all_lines += lines[j.pool].insert({j.submitter, j.priority}).second;
-    submitters[j.pool].insert(j.submitter);
+    all_lines += lines[j.demand].insert({j.submitter, j.priority}).second;
+    submitters[j.demand].insert(j.submitter);
   }
+  std::map<PoolName, std::size_t> turns;  // submitters with a demand that a pool serves
+  for (std::size_t d = 0; d < routes.size(); ++d)
+    for (const auto& pool : routes[d]) turns[pool] += submitters[d].size();
   std::vector<std::size_t> w;
-  for (std::size_t i = 0; i < workload_.pools.size(); ++i) {
-    const auto& pool = config_.pools.at(workload_.pools[i]);
-    int most = pool.max;
-    for (const auto& entry : pool.schedule) most = std::max(most, entry.max.value_or(0));
-    auto window = static_cast<std::size_t>(most) + 1;  // the last one tells what those behind it wait for
-    if (submitters[i].size() > 1) window = std::max(window, most_shown / all_lines);
-    w.push_back(window);
+  for (const auto& pools : routes) {
+    std::size_t window = 1;  // the last one tells what those behind it wait for
+    bool shared = false;
+    for (const auto& name : pools) {
+      const auto& pool = config_.pools.at(name);
+      int most = pool.max;
+      for (const auto& entry : pool.schedule) most = std::max(most, entry.max.value_or(0));
+      window += static_cast<std::size_t>(most);
+      shared = shared || turns[name] > 1;
+    }
+    w.push_back(shared ? std::max(window, most_shown / all_lines) : window);
   }
   return w;
 }
@@ -156,8 +167,12 @@ void Run::builder_gone(const PoolName& name, Time requested) {
   lived(p, requested);
 }
 
-Duration Run::job_started(JobId id, Duration) {
+Duration Run::job_started(JobId id, const PoolName& name, Duration timeout) {
   auto job = job_of_[id - 1];
+  auto& pool = pools_.at(name).outcome;
+  ran_in_[job] = &pool;
+  ++pool.jobs;
+  pool.busy_time += std::min(workload_.jobs[job].duration, timeout);
   wait_[job] = clock_.now() - arrival(job);
   ++busy_, --queued_;
   std::uint32_t next = 0;
@@ -173,7 +188,8 @@ void Run::job_ended(JobId, bool timed_out) {
 void Run::submit(std::uint32_t job) {
   const Arrival& a = workload_.jobs[job];
   JobSpec spec;
-  spec.pool = workload_.pools[a.pool];
+  const Demand& wanted = workload_.demands[a.demand];
+  spec.pool = wanted.pool, spec.labels = wanted.labels, spec.secrets = wanted.secrets, spec.timeout = wanted.timeout;
   spec.command = {"x"};
   spec.priority = a.priority;
   spec.submitter = workload_.submitters[a.submitter];
@@ -189,7 +205,6 @@ bool Run::submit_due() {
   for (auto job : std::exchange(to_show_, {})) submit(job);
   for (; next_arrival_ < workload_.jobs.size() && arrival(next_arrival_) <= clock_.now(); ++next_arrival_) {
     auto job = static_cast<std::uint32_t>(next_arrival_);
-    ++pools_.at(workload_.pools[workload_.jobs[job].pool]).outcome.jobs;
     ++queued_;
     if (backlog_.arrived(job)) submit(job);
   }
@@ -280,18 +295,13 @@ Outcome Run::finish() {
   out_.end = clock_.now();
   world_.each_builder([&](const PoolName& name, Time requested) { lived(pools_.at(name), requested); });
   out_.jobs = workload_.jobs.size();
-  std::vector<PoolOutcome*> by_index;
-  for (const auto& name : workload_.pools) by_index.push_back(&pools_.at(name).outcome);
   for (std::size_t i = 0; i < wait_.size(); ++i) {
-    const Arrival& a = workload_.jobs[i];
-    if (wait_[i] < Duration::zero()) {
+    if (!ran_in_[i]) {
       ++out_.failed;
       continue;
     }
     out_.waits.push_back(wait_[i]);
-    auto& pool = *by_index[a.pool];
-    pool.waits.push_back(wait_[i]);
-    pool.busy_time += std::min(a.duration, config_.pools.at(pool.name).limits.timeout);
+    ran_in_[i]->waits.push_back(wait_[i]);
   }
   std::sort(out_.waits.begin(), out_.waits.end());
   for (auto& [name, p] : pools_) {
@@ -339,8 +349,11 @@ Duration fitting_resolution(const Config& config, const Workload& workload) {
   if (workload.jobs.empty()) return {};
   double work = 0, most = 0, jobs = static_cast<double>(workload.jobs.size());
   for (const auto& j : workload.jobs) work += std::chrono::duration<double>(j.duration).count();
-  for (const auto& name : workload.pools)
-    if (auto p = config.pools.find(name); p != config.pools.end()) most += p->second.max;
+  auto routes = route(config, workload);
+  if (!routes) return {};
+  std::set<PoolName> pools;
+  for (const auto& names : *routes) pools.insert(names.begin(), names.end());
+  for (const auto& name : pools) most += config.pools.at(name).max;
   auto arrivals = workload.jobs.back().submitted - workload.jobs.front().submitted;
   double span = std::max(1.0, std::chrono::duration<double>(arrivals).count());
   bool full = work / span > 0.9 * most;  // then jobs wait, and are looked at as well
@@ -358,17 +371,9 @@ Duration fitting_resolution(const Config& config, const Workload& workload) {
 }
 
 Result<Outcome> simulate(const Config& config, const Workload& workload, const Settings& settings) {
-  for (const auto& name : workload.pools) {
-    if (config.pools.contains(name)) continue;
-    std::vector<std::string> names;
-    for (const auto& [n, spec] : config.pools) names.push_back(n);
-    auto near = nearest(name, names);
-    return fail(ErrorCode::not_found, fmt::format("there is no pool '{}' in the configuration", name), {},
-                near ? fmt::format("Did you mean '{}'?", *near)
-                     : fmt::format("There are: {}. With --pool all jobs go to one of them.", join(names, ", ")));
-  }
   if (workload.jobs.empty()) return fail(ErrorCode::invalid, "there are no jobs to simulate");
-  return Run(config, workload, settings).run();
+  MAYFLY_ASSIGN(auto routes, route(config, workload));
+  return Run(config, workload, routes, settings).run();
 }
 
 }  // namespace mayfly::simulate

@@ -56,7 +56,7 @@ Duration quantile(const std::vector<Duration>& sorted, double share);
 // The width of the grid that lets a workload be simulated within some twenty seconds; 0 where it needs none.
 Duration fitting_resolution(const Config& config, const Workload& workload);
 
-// Fails for a pool that the configuration does not have.
+// Fails for a pool that the configuration does not have, and for labels that none of its pools has.
 Result<Outcome> simulate(const Config& config, const Workload& workload, const Settings& settings);
 
 }  // namespace mayfly::simulate

@@ -101,6 +101,58 @@ TEST(Simulation, APoolThatIsNotThereIsNamed) {
   EXPECT_NE(o.error().text().find("'pp'"), std::string::npos);
 }
 
+Config two_places() {
+  Config c;
+  for (auto [name, max, preference] : {std::tuple("near", 2, 0), std::tuple("far", 10, 1)}) {
+    PoolSpec p;
+    p.name = name, p.image = "img", p.max = max, p.preference = preference, p.labels = {"Linux"};
+    c.pools[name] = p;
+  }
+  c.pools["far"].labels.push_back("gpu");
+  return c;
+}
+
+void ask(Workload& w, std::size_t jobs, std::vector<std::string> labels) {
+  auto d = w.demand({{}, std::move(labels), {}, {}, "t.csv:2"});
+  auto by = w.submitter("");
+  for (std::size_t i = 0; i < jobs; ++i) w.jobs.push_back({trace_epoch(), seconds(10), d, by, 0});
+}
+
+std::map<PoolName, std::size_t> jobs_by_pool(const Outcome& o) {
+  std::map<PoolName, std::size_t> out;
+  for (const auto& p : o.pools) out[p.name] = p.waits.size();
+  return out;
+}
+
+TEST(Simulation, JobsWithLabelsGoWhereThePlannerSendsThem) {
+  Workload w;
+  ask(w, 5, {"linux"});
+  auto o = run(two_places(), w, {.start = seconds(0), .launches = 100});
+  EXPECT_EQ(jobs_by_pool(o), (std::map<PoolName, std::size_t>{{"near", 2}, {"far", 3}}));
+  EXPECT_EQ(o.waits.back(), Duration());
+
+  ask(w, 8, {"gpu", "linux"});  // which only one of them has
+  o = run(two_places(), w, {.start = seconds(0), .launches = 100});
+  EXPECT_EQ(jobs_by_pool(o), (std::map<PoolName, std::size_t>{{"near", 2}, {"far", 11}}));
+}
+
+TEST(Simulation, ALongQueueOfLabelsIsServedByAllThatHaveThem) {
+  Workload w;
+  ask(w, 1200, {"linux"});
+  auto o = run(two_places(), w, {.start = seconds(0), .launches = 100});
+  EXPECT_EQ(jobs_by_pool(o), (std::map<PoolName, std::size_t>{{"near", 200}, {"far", 1000}}));
+  EXPECT_EQ(o.waits.back(), seconds(990));
+}
+
+TEST(Simulation, LabelsThatNoPoolHasAreNamedWithTheirLine) {
+  Workload w;
+  ask(w, 1, {"arm"});
+  auto o = simulate(two_places(), w, {});
+  ASSERT_FALSE(o);
+  EXPECT_NE(o.error().text().find("t.csv:2: no pool has the labels 'arm'. Pools have: Linux, gpu."), std::string::npos)
+      << o.error().text();
+}
+
 TEST(Quantile, IsTheNearestRank) {
   std::vector<Duration> v;
   for (int i = 1; i <= 20; ++i) v.push_back(seconds(i));

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "simulate/routing.h"
 
 namespace mayfly::simulate {
 namespace {
@@ -19,10 +22,11 @@ class Finder {
 
   Result<Found> run() {
     Found found{.met = true, .config = config_, .outcome = {}, .simulations = 0};
-    for (const auto& name : all_.pools) {
-      MAYFLY_TRY(take(name));
-      auto& spec = found.config.pools.at(name);
-      MAYFLY_ASSIGN(auto good, search(spec));
+    MAYFLY_ASSIGN(auto routes, route(config_, all_));
+    for (const auto& group : groups(routes)) {
+      take(group, routes);
+      MAYFLY_ASSIGN(auto good, search(group));
+      for (const auto& name : group) found.config.pools.at(name) = one_.pools.at(name);
       found.met = found.met && good;
     }
     MAYFLY_ASSIGN(found.outcome, simulate(found.config, all_, settings_));
@@ -32,28 +36,54 @@ class Finder {
   }
 
  private:
-  // One pool by itself: what the others do changes only whose launch comes first.
-  Result<void> take(const PoolName& name) {
-    auto spec = config_.pools.find(name);
-    if (spec == config_.pools.end())
-      return fail(ErrorCode::not_found, fmt::format("there is no pool '{}' in the configuration", name));
-    one_ = Config();
-    one_.pools[name] = spec->second;
-    work_ = Workload();
-    work_.pools = {name};
-    work_.submitters = all_.submitters;
-    for (auto a : all_.jobs)
-      if (all_.pools[a.pool] == name) a.pool = 0, work_.jobs.push_back(a);
-    return {};
+  using Group = std::vector<PoolName>;  // the dearest first
+
+  // Pools that some jobs could choose between belong together, and with those that these compete with.
+  std::vector<Group> groups(const std::vector<std::vector<PoolName>>& routes) const {
+    std::vector<Group> out;
+    for (const auto& names : routes) {
+      std::set<PoolName> joined(names.begin(), names.end());
+      std::erase_if(out, [&](const Group& g) {
+        bool meets = std::any_of(g.begin(), g.end(), [&](const auto& n) { return joined.contains(n); });
+        if (meets) joined.insert(g.begin(), g.end());
+        return meets;
+      });
+      out.emplace_back(joined.begin(), joined.end());
+    }
+    for (auto& g : out)
+      std::sort(g.begin(), g.end(), [&](const auto& a, const auto& b) {
+        return std::pair(-config_.pools.at(a).price, a) < std::pair(-config_.pools.at(b).price, b);
+      });
+    return out;
   }
 
-  Result<bool> meets(int warm, int max) {
-    auto& spec = one_.pools.begin()->second;
-    spec.warm = warm, spec.max = max;
+  // One group by itself: what the others do changes only whose launch comes first.
+  void take(const Group& group, const std::vector<std::vector<PoolName>>& routes) {
+    one_ = Config();
+    one_.platforms = config_.platforms;
+    for (const auto& name : group) one_.pools[name] = config_.pools.at(name);
+    work_ = Workload();
+    work_.submitters = all_.submitters;
+    std::vector<std::optional<std::uint32_t>> moved(routes.size());
+    for (std::size_t d = 0; d < routes.size(); ++d)
+      if (one_.pools.contains(routes[d].front())) moved[d] = work_.demand(all_.demands[d]);
+    for (auto a : all_.jobs) {
+      if (!moved[a.demand]) continue;
+      a.demand = *moved[a.demand];
+      work_.jobs.push_back(a);
+    }
+  }
+
+  Result<bool> meets() {
     ++simulations_;
     MAYFLY_ASSIGN(auto o, simulate(one_, work_, settings_));
-    peak_ = o.most_builders;
+    peaks_.clear();
+    for (const auto& p : o.pools) peaks_[p.name] = p.most_builders;
     return target_.met(o);
+  }
+  Result<bool> meets_with(int& value, int tried) {
+    value = tried;
+    return meets();
   }
 
   // The smallest value from `low` to `high` for which `good`; that it holds for `high` is known.
@@ -70,23 +100,30 @@ class Finder {
     return high;
   }
 
-  Result<bool> search(PoolSpec& spec) {
+  // Of each pool of one_ `warm` and `max`, one after another, with the others as they were left.
+  Result<bool> search(const Group& group) {
     int many = static_cast<int>(std::min<std::size_t>(work_.jobs.size(), most_builders));
-    int warm = 0, room = std::min(2 * many, most_builders);
-    MAYFLY_ASSIGN(bool without_warm, meets(0, room));
-    int peak = peak_;
-    if (!without_warm) {
-      int ceiling = std::min(std::max(peak, 1), many);
-      MAYFLY_ASSIGN(bool with_all, meets(ceiling, room));
-      spec.warm = ceiling, spec.max = peak_;
-      if (!with_all) return false;
-      MAYFLY_ASSIGN(warm, least(1, ceiling, [&](int w) { return meets(w, room); }));
-      MAYFLY_TRY(meets(warm, room));
-      peak = peak_;
+    for (auto& [name, spec] : one_.pools) spec.warm = 0, spec.max = std::min(2 * many, most_builders);
+    MAYFLY_ASSIGN(bool good, meets());
+    if (!good) {
+      for (auto& [name, spec] : one_.pools) spec.warm = std::clamp(peaks_[name], 1, many);
+      MAYFLY_ASSIGN(bool with_all, meets());
+      if (!with_all) {
+        for (auto& [name, spec] : one_.pools) spec.max = std::max(1, peaks_[name]);
+        return false;
+      }
+      for (const auto& name : group) {
+        int& warm = one_.pools.at(name).warm;
+        MAYFLY_ASSIGN(warm, least(group.size() == 1 ? 1 : 0, warm, [&](int w) { return meets_with(warm, w); }));
+      }
+      MAYFLY_TRY(meets());
     }
     // As many as there were when nothing bounded them are enough.
-    MAYFLY_ASSIGN(spec.max, least(std::max(warm, 1), std::max(peak, 1), [&](int m) { return meets(warm, m); }));
-    spec.warm = warm;
+    for (auto& [name, spec] : one_.pools) spec.max = std::max({1, spec.warm, peaks_[name]});
+    for (const auto& name : group) {
+      auto& spec = one_.pools.at(name);
+      MAYFLY_ASSIGN(spec.max, least(std::max(spec.warm, 1), spec.max, [&](int m) { return meets_with(spec.max, m); }));
+    }
     return true;
   }
 
@@ -96,7 +133,8 @@ class Finder {
   const Target& target_;
   Config one_;
   Workload work_;
-  int peak_ = 0, simulations_ = 0;
+  std::map<PoolName, int> peaks_;
+  int simulations_ = 0;
 };
 
 }  // namespace

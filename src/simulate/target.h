@@ -27,7 +27,8 @@ struct Found {
 };
 
 // The cheapest `warm` of each pool with jobs, and for that the smallest `max`, that meet the target in every one of
-// these pools. Waits fall as either grows and an idle warm builder is what costs, so both are found by halving.
+// these pools; where jobs can choose between pools, in these together, the dearest made small first. Waits fall as
+// either grows and an idle warm builder is what costs, so both are found by halving.
 Result<Found> find_cheapest(const Config& config, const Workload& workload, const Settings& settings,
                             const Target& target);
 

@@ -18,8 +18,9 @@ constexpr std::size_t max_jobs = 20'000'000;
 constexpr std::size_t max_names = 10'000;
 constexpr double longest = 100.0 * 366 * 86400;  // seconds: more is a typing error
 
-enum Column { submitted, duration, pool, submitter, priority, columns };
-constexpr std::array<std::string_view, columns> column_names{"submitted", "duration", "pool", "submitter", "priority"};
+enum Column { submitted, duration, pool, labels, submitter, priority, columns };
+constexpr std::array<std::string_view, columns> column_names{"submitted", "duration",  "pool",
+                                                             "labels",    "submitter", "priority"};
 
 std::optional<double> number_of(std::string_view text) {
   double n = 0;
@@ -135,7 +136,8 @@ class Reader {
   }
   Unexpected bad_header(std::string what) const {
     return fail(ErrorCode::invalid, std::move(what), filename_ + ":1",
-                "A trace begins with `submitted,duration,pool`, and perhaps `,submitter,priority`.");
+                "A trace begins with `submitted,duration,pool` or `submitted,duration,labels`, and perhaps "
+                "`,submitter,priority`.");
   }
 
   void error(std::string what) { errors_.push_back(fmt::format("{}:{}: {}", filename_, line_, what)); }
@@ -144,7 +146,7 @@ class Reader {
     std::array<std::string_view, columns> cells{};
     std::size_t at = 0;
     for (std::size_t from = 0; from <= text.size(); ++at) {
-      auto end = std::min(text.find(',', from), text.size());
+      auto end = end_of_cell(text, from);
       for (std::size_t c = 0; c < columns; ++c)
         if (where_[c] == at) cells[c] = trim(text.substr(from, end - from));
       from = end + 1;
@@ -159,13 +161,54 @@ class Reader {
     auto urgent = cells[priority].empty() ? std::optional(0.0) : number_of(cells[priority]);
     if (!urgent || std::fabs(*urgent) > 1000 || std::floor(*urgent) != *urgent)
       return error(fmt::format("'{}' is no priority: a whole number from -1000 to 1000", cells[priority]));
-    auto in = cells[pool].empty() ? std::string_view(fallback_) : cells[pool];
-    if (in.empty()) return error("it names no pool, and there is none to take instead; name one with --pool");
+    auto wanted = demand(cells);
+    if (!wanted) return error(wanted.error().what);
     a.submitted = *when, a.duration = *takes, a.priority = static_cast<int>(*urgent);
-    a.pool = work_.pool(in), a.submitter = work_.submitter(cells[submitter]);
-    if (work_.pools.size() > max_names || work_.submitters.size() > max_names)
-      return error(fmt::format("more than {} different pools or submitters", max_names));
+    a.demand = *wanted, a.submitter = work_.submitter(cells[submitter]);
+    if (work_.demands.size() > max_names || work_.submitters.size() > max_names)
+      return error(fmt::format("more than {} different pools, labels or submitters", max_names));
     work_.jobs.push_back(a);
+  }
+
+  static std::size_t end_of_cell(std::string_view text, std::size_t from) {
+    auto first = text.find_first_not_of(" \t", from);
+    if (first != npos && text[first] == '"')
+      if (auto close = text.find('"', first + 1); close != npos) from = close;
+    return std::min(text.find(',', from), text.size());
+  }
+
+  // Most lines ask for what one shortly before asked for.
+  Result<std::uint32_t> demand(const std::array<std::string_view, columns>& cells) {
+    auto asked = std::pair(cells[pool], cells[labels]);
+    auto known = std::find_if(asked_.rbegin(), asked_.rend(), [&](const auto& k) { return k.first == asked; });
+    if (known != asked_.rend()) return known->second;
+    Demand d;
+    d.where = fmt::format("{}:{}", filename_, line_);
+    MAYFLY_ASSIGN(d.labels, labels_of(cells[labels]));
+    if (!cells[pool].empty() && !d.labels.empty())
+      return fail(ErrorCode::invalid, "it names a pool and labels; give one of them");
+    if (d.labels.empty()) d.pool = cells[pool].empty() ? std::string_view(fallback_) : cells[pool];
+    if (d.pool.empty() && d.labels.empty())
+      return fail(ErrorCode::invalid, "it names no pool, and there is none to take instead; name one with --pool");
+    asked_.emplace_back(asked, work_.demand(d));
+    return asked_.back().second;
+  }
+  static Result<std::vector<std::string>> labels_of(std::string_view text) {
+    if (text.starts_with('"')) {
+      if (text.size() < 2 || !text.ends_with('"'))
+        return fail(ErrorCode::invalid, fmt::format("{} does not end with a quote", text));
+      text = text.substr(1, text.size() - 2);
+    }
+    std::vector<std::string> out;
+    constexpr std::string_view between = " \t,;";
+    for (std::size_t at = 0; (at = text.find_first_not_of(between, at)) != npos;) {
+      auto end = std::min(text.find_first_of(between, at), text.size());
+      out.emplace_back(text.substr(at, end - at));
+      at = end;
+    }
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
   }
 
   static std::optional<Time> time_of(std::string_view text) {
@@ -189,6 +232,7 @@ class Reader {
   const PoolName& fallback_;
   std::array<std::size_t, columns> where_{};
   std::size_t line_ = 1;
+  std::vector<std::pair<std::pair<std::string_view, std::string_view>, std::uint32_t>> asked_;  // cells in the text
   std::vector<std::string> errors_;
   Workload work_;
 };

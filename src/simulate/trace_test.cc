@@ -22,11 +22,33 @@ TEST(Trace, TimesAndDurationsInBothWays) {
   EXPECT_EQ(w->jobs[0].submitted, trace_epoch() + milliseconds(250));
   EXPECT_EQ(w->jobs[0].duration, seconds(30));
   EXPECT_EQ(w->jobs[1].submitted, trace_epoch() + milliseconds(500));
-  EXPECT_EQ(w->pools[w->jobs[1].pool], "a");
+  EXPECT_EQ(w->demands[w->jobs[1].demand].pool, "a");
   EXPECT_EQ(w->submitters[w->jobs[1].submitter], "ann");
   EXPECT_EQ(w->jobs[1].priority, 5);
   EXPECT_EQ(w->jobs[2].duration, milliseconds(1500));
-  EXPECT_EQ(w->pools[w->jobs[2].pool], "p");
+  EXPECT_EQ(w->demands[w->jobs[2].demand].pool, "p");
+}
+
+TEST(Trace, LabelsInAnyOrderAreOneDemand) {
+  auto w = parse_trace(
+      "submitted,duration,labels,submitter\n"
+      "0,1s,linux gpu,ann\n"
+      "1,1s,gpu; linux,ann\n"
+      "2,1s,\"linux,gpu\",bob\n"
+      "3,1s,,ann\n"
+      "4,1s,linux,ann\n",
+      "t.csv", "p");
+  ASSERT_TRUE(w) << w.error().text();
+  ASSERT_EQ(w->demands.size(), 3u);
+  EXPECT_EQ(w->demands[0].labels, (std::vector<std::string>{"gpu", "linux"}));
+  EXPECT_EQ(w->demands[0].where, "t.csv:2");
+  EXPECT_EQ(w->demands[1].pool, "p");
+  EXPECT_EQ(w->demands[2].where, "t.csv:6");
+  EXPECT_EQ(w->jobs[1].demand, 0u);
+  EXPECT_EQ(w->submitters[w->jobs[2].submitter], "bob");
+  EXPECT_NE(refused("submitted,duration,pool,labels\n1,1s,a,b\n").find("t.csv:2: it names a pool and labels"),
+            std::string::npos);
+  EXPECT_NE(refused("submitted,duration,labels\n1,1s,\"a,b\n").find("t.csv:2: \"a does not end"), std::string::npos);
 }
 
 TEST(Trace, EveryWrongLineIsNamed) {
@@ -64,6 +86,19 @@ TEST(History, LeavesOutWhatNeverRan) {
   ASSERT_EQ(w.jobs.size(), 1u);
   EXPECT_EQ(w.jobs[0].duration, seconds(5));
   EXPECT_EQ(w.left_out, 1u);
+}
+
+TEST(History, AJobThatAskedForLabelsAsksForThemAgain) {
+  Job j;
+  j.id = 7;
+  j.spec.pool = "where-it-ran", j.spec.labels = {"linux", "gpu"}, j.spec.secrets = {"token"};
+  j.queued_at = trace_epoch(), j.started_at = trace_epoch() + seconds(3), j.ended_at = trace_epoch() + seconds(8);
+  auto w = history_workload({j});
+  ASSERT_EQ(w.demands.size(), 1u);
+  EXPECT_EQ(w.demands[0].pool, "");
+  EXPECT_EQ(w.demands[0].labels, (std::vector<std::string>{"gpu", "linux"}));
+  EXPECT_EQ(w.demands[0].secrets, (std::vector<std::string>{"token"}));
+  EXPECT_EQ(w.demands[0].where, "job 7 of the history");
 }
 
 }  // namespace

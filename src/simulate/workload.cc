@@ -4,6 +4,8 @@
 #include <numeric>
 #include <tuple>
 
+#include <fmt/format.h>
+
 namespace mayfly::simulate {
 namespace {
 
@@ -15,9 +17,29 @@ std::uint32_t index_of(std::vector<std::string>& names, std::string_view name) {
   return static_cast<std::uint32_t>(names.size() - 1);
 }
 
+// The pool in which a job with labels ran is not what it asked for.
+Demand demand_of(const Job& j) {
+  auto where = fmt::format("job {} of the history", j.id);
+  if (j.spec.labels.empty()) return {j.spec.pool, {}, {}, {}, where};
+  Demand d{{}, j.spec.labels, j.spec.secrets, j.spec.timeout, where};
+  std::sort(d.labels.begin(), d.labels.end());
+  std::sort(d.secrets.begin(), d.secrets.end());
+  return d;
+}
+
 }  // namespace
 
-std::uint32_t Workload::pool(std::string_view name) { return index_of(pools, name); }
+std::uint32_t Workload::demand(const Demand& wanted) {
+  auto same = [&](const Demand& d) {
+    return std::tie(d.pool, d.labels, d.secrets, d.timeout) ==
+           std::tie(wanted.pool, wanted.labels, wanted.secrets, wanted.timeout);
+  };
+  auto found = std::find_if(demands.rbegin(), demands.rend(), same);
+  if (found != demands.rend()) return static_cast<std::uint32_t>(demands.rend() - found - 1);
+  demands.push_back(wanted);
+  return static_cast<std::uint32_t>(demands.size() - 1);
+}
+
 std::uint32_t Workload::submitter(std::string_view name) { return index_of(submitters, name); }
 
 void Workload::sort() {
@@ -56,8 +78,8 @@ Workload history_workload(const std::vector<Job>& jobs) {
       ++w.left_out;
       continue;
     }
-    w.jobs.push_back(
-        {j.queued_at, j.ended_at - j.started_at, w.pool(j.spec.pool), w.submitter(j.spec.submitter), j.spec.priority});
+    w.jobs.push_back({j.queued_at, j.ended_at - j.started_at, w.demand(demand_of(j)), w.submitter(j.spec.submitter),
+                      j.spec.priority});
   }
   w.sort();
   return w;

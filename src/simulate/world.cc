@@ -84,7 +84,7 @@ void World::assign(const BuilderId& builder, AgentOrder order) {
   MAYFLY_CHECK(b.job == 0);  // a builder runs at most one job, here too
   b.job = order.message.job;
   b.started = clock_.now();
-  auto takes = watcher_.job_started(b.job, order.message.timeout);
+  auto takes = watcher_.job_started(b.job, b.pool, order.message.timeout);
   b.timed_out = takes > order.message.timeout;
   if (b.timed_out) takes = order.message.timeout;
   happen_at(std::max(on_grid(b.started + takes), b.started), builder);

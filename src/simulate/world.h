@@ -83,7 +83,7 @@ struct WorldWatcher {
   virtual ~WorldWatcher() = default;
   virtual void builder_requested(const PoolName& pool) = 0;
   virtual void builder_gone(const PoolName& pool, Time requested) = 0;
-  virtual Duration job_started(JobId job, Duration timeout) = 0;  // gives how long it takes
+  virtual Duration job_started(JobId job, const PoolName& pool, Duration timeout) = 0;  // gives how long it takes
   virtual void job_ended(JobId job, bool timed_out) = 0;
   // Whether a builder that goes away could change what control decides.
   virtual bool somebody_waits() const = 0;
