@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "agent/options.h"
+#include "agent/tracee.h"
 #include "base/text.h"
 
 namespace mayfly::agent {
@@ -68,7 +69,7 @@ struct Launch {
   const User* user = nullptr;
   const char* directory = nullptr;
   int in = -1, out = -1, err = -1;
-  bool stand_by = false;  // stop once exec is done, before the program's first instruction
+  bool stand_by = false;                                   // be traced, and so stop once exec is done
   volatile int failed_step = step_none, failed_errno = 0;  // written by the child, which runs in our memory
 };
 
@@ -196,8 +197,8 @@ bool make_pipe(Fd& read, Fd& write) {
   return true;
 }
 
-void await(pid_t pid) {
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
+void await(pid_t pid, int* status = nullptr) {
+  while (::waitpid(pid, status, 0) < 0 && errno == EINTR) continue;
 }
 
 SpawnFailure cannot(const char* what) {
@@ -214,6 +215,7 @@ struct Standby::Parts {
   Fd null, out_read, out_write, err_read, err_write;
   Launch launch;
   pid_t pid = -1;
+  std::optional<Tracee> tracee;
 
   tl::expected<void, SpawnFailure> start(const Command& command);
   Spawned running() { return {std::exchange(pid, -1), std::move(out_read), std::move(err_read)}; }
@@ -275,8 +277,11 @@ std::optional<Standby> Standby::make(const Command& command) {
   if (!parts->start(command)) return std::nullopt;
   Standby made(std::move(parts));
   int status = 0;
-  while (::waitpid(made.parts_->pid, &status, 0) < 0 && errno == EINTR) continue;
-  if (WIFSTOPPED(status)) return made;
+  await(made.pid(), &status);
+  if (WIFSTOPPED(status)) {
+    made.parts_->tracee.emplace(made.pid());
+    return made;
+  }
   made.parts_->pid = -1;  // killed meanwhile
   return std::nullopt;
 }
@@ -284,12 +289,24 @@ std::optional<Standby> Standby::make(const Command& command) {
 Standby::~Standby() {
   if (!parts_ || parts_->pid < 0) return;
   ::kill(parts_->pid, SIGKILL);
-  await(parts_->pid);
+  // A process that stands at a stop says so once more before it says that it is gone.
+  int status = 0;
+  do await(parts_->pid, &status);
+  while (WIFSTOPPED(status));
+}
+
+pid_t Standby::pid() const { return parts_ ? parts_->pid : -1; }
+
+bool Standby::changed(int status) {
+  if (parts_->tracee->changed(status)) return true;
+  parts_->pid = -1;
+  return false;
 }
 
 std::optional<Spawned> Standby::go() {
-  if (::ptrace(PTRACE_DETACH, parts_->pid, nullptr, nullptr) != 0) return std::nullopt;
-  return parts_->running();
+  if (parts_->tracee->release()) return parts_->running();
+  parts_->pid = parts_->tracee->pid();
+  return std::nullopt;
 }
 
 std::map<std::string, std::string> job_environment(std::map<std::string, std::string> env,

@@ -37,13 +37,16 @@ struct SpawnFailure {
 // On return the program runs (its exec succeeded), in a session of its own.
 tl::expected<Spawned, SpawnFailure> spawn(const Command& command);
 
-// A process that has become the command's program and has not run its first instruction yet. Destroyed before go(), it
-// is gone. Not on every host: the process is held by being traced.
+// A process that has become the command's program and is held at its first act (tracee.h). Destroyed before go(), it is
+// gone. Not on every host: the process is held by being traced.
 class Standby {
  public:
   static std::optional<Standby> make(const Command& command);
   Standby(Standby&&) noexcept;
   ~Standby();
+  pid_t pid() const;
+  // What waitpid() said of it. False: it is gone, and this with it.
+  bool changed(int status);
   // Once. Nothing: it was killed meanwhile.
   std::optional<Spawned> go();
 

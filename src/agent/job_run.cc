@@ -144,6 +144,10 @@ void JobRun::stop_process(JobCause cause, std::string message, Instant now) {
 }
 
 void JobRun::child_ended(pid_t pid, int status, Instant now) {
+  if (standby_ && pid == standby_->pid()) {
+    if (!standby_->changed(status)) standby_.reset();
+    return;
+  }
   if (phase_ == Phase::running && pid == main_) return process_ended(status, now);
   if (!worker_ || pid != worker_->pid()) return;
   auto outcome = worker_->outcome(status);

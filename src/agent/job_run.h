@@ -23,7 +23,7 @@ class JobRun {
  public:
   JobRun(Assign order, JobFiles files, int oom_events);
 
-  // Makes ready what can be before start(): no process of the job's runs yet, and what fails will fail again at
+  // Makes ready what can be before start(): no process of the job's acts yet, and what fails will fail again at
   // start().
   void prepare();
   void abandon();  // prepared, and never to be started

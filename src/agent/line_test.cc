@@ -1,9 +1,13 @@
 // The line to the daemon: what a restarted daemon, a second order or nobody at all gets.
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "agent/options.h"
 #include "agent/test_builder.h"
+#include "base/text.h"
 
 namespace mayfly::agent {
 namespace {
@@ -105,6 +109,78 @@ TEST(AgentLine, AHeldOrderIsForgottenWithItsLine) {
   EXPECT_EQ(b.expect<Finished>().job, 8U);
   EXPECT_EQ(f.log_text(), "");
   EXPECT_EQ(g.log_text(), "other\n");
+}
+
+// What /proc says of the process that stands by.
+std::string of_standby(const TestBuilder& b, const char* what) {
+  Fd fd(::open(("/proc/" + std::string(trim(b.children())) + "/" + what).c_str(), O_RDONLY | O_CLOEXEC));
+  return fd ? read_all(fd.get()) : "";
+}
+
+bool stands(const TestBuilder& b) { return of_standby(b, "stat").find(") t ") != std::string::npos; }
+
+TEST(AgentLine, AHeldOrderRunsAheadUntilItsFirstAct) {
+  BUILDER(b);
+  TestFiles f;
+  b.connect();
+  b.expect<Hello>();
+  auto held = shell("echo ran > file; cat file");
+  held.hold = true;
+  b.assign(held, f);
+  ASSERT_TRUE(eventually([&] { return stands(b) && of_standby(b, "maps").find("/libc") != std::string::npos; }));
+  EXPECT_NE(::access(("/proc/" + std::to_string(b.pid()) + "/root" + workspace_path + "/file").c_str(), F_OK), 0);
+  b.send(Begin{7});
+  b.expect<Started>();
+  EXPECT_EQ(final_state(b.expect<Finished>().result), JobState::succeeded);
+  EXPECT_EQ(f.log_text(), "ran\n");
+}
+
+TEST(AgentLine, AHeldOrderThatOnlyComputesGoesOnWhenItBegins) {
+  BUILDER(b);
+  TestFiles f;
+  b.connect();
+  b.expect<Hello>();
+  auto held = shell("while :; do :; done");
+  held.hold = true;
+  b.assign(held, f);
+  ASSERT_TRUE(eventually([&] { return of_standby(b, "maps").find("/libc") != std::string::npos && !stands(b); }));
+  b.send(Begin{7});
+  b.expect<Started>();
+  b.send(Cancel{7});
+  EXPECT_EQ(b.expect<Finished>().result.cause, JobCause::cancelled);
+}
+
+TEST(AgentLine, AHeldOrderWhoseProcessIsKilledStartsAnother) {
+  BUILDER(b);
+  TestFiles f;
+  b.connect();
+  b.expect<Hello>();
+  auto held = shell("echo ran");
+  held.hold = true;
+  b.assign(held, f);
+  ASSERT_TRUE(eventually([&] { return stands(b); }));
+  ASSERT_EQ(::kill(std::stoi(b.children()), SIGKILL), 0);
+  ASSERT_TRUE(eventually([&] { return b.children().empty(); }));
+  b.send(Begin{7});
+  b.expect<Started>();
+  EXPECT_EQ(final_state(b.expect<Finished>().result), JobState::succeeded);
+  EXPECT_EQ(f.log_text(), "ran\n");
+}
+
+TEST(AgentLine, AHeldOrderThatFailsByItselfFailsWhenItBegins) {
+  BUILDER(b);
+  TestFiles f;
+  b.connect();
+  b.expect<Hello>();
+  auto held = shell("kill -SEGV $$");
+  held.hold = true;
+  b.assign(held, f);
+  ASSERT_TRUE(eventually([&] { return stands(b); }));
+  b.send(Begin{7});
+  b.expect<Started>();
+  auto end = b.expect<Finished>();
+  EXPECT_EQ(end.result.cause, JobCause::signalled) << end.result.message;
+  EXPECT_EQ(end.result.signal, SIGSEGV);
 }
 
 TEST(AgentLine, WhatFailsInAHeldOrderIsToldWhenItBegins) {
