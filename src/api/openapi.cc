@@ -56,7 +56,8 @@ json::object schemas() {
   add("CiRecord", "id:s! url:s name:s runner:s taken:b result:s queued_at:i started_at:i ended_at:i");
   add("JobResult", "cause:s! exit_code:i! signal:i message:s");
   add("Job",
-      "id:i! state:s! spec:JobSpec! ci:s! external:CiRecord attempt:i! lost_on:s waiting:Reason builder:s image_digest:s "
+      "id:i! state:s! spec:JobSpec! ci:s! external:CiRecord attempt:i! lost_on:s waiting:Reason builder:s "
+      "image_digest:s "
       "timeout_us:i grace_us:i cancel_requested:b idempotency_key:s queued_at:i assigned_at:i started_at:i ended_at:i "
       "result:JobResult log_bytes:i log_truncated:b image_version:s");
   add("JobList", "jobs:[Job]!");
@@ -87,7 +88,7 @@ json::object schemas() {
       "id:i! image:s! ref:s! release:b! trigger:s! state:s! approvals_needed:i! bytes:i! by:s commit:s message:s "
       "content:s problem:s builder_digest:s digest:s reference:s fingerprint:s version:s build_job:i try_job:i "
       "same_as:i authors:[s]! bases:m! findings:[BuildFinding]! approvals:[BuildApproval]! queued_at:i started_at:i "
-      "ended_at:i report:s");
+      "ended_at:i report:s commit_status:s");
   add("ImageBuildList", "builds:[ImageBuild]!");
   add("LedgerEntry", "seq:i! at:i! kind:s! subject:s! detail:s! previous:s! hash:s!");
   add("LedgerEntryList", "entries:[LedgerEntry]!");

@@ -88,6 +88,7 @@ inline ImageBuild full_build() {
   b.findings = {{true, "user", "w"}}, b.approvals = {{"bob", "d", from_micros(5)}};
   b.queued_at = b.started_at = b.ended_at = from_micros(5);
   b.report = "released";
+  b.commit_status = "released";
   return b;
 }
 

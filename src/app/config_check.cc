@@ -40,6 +40,7 @@ class Checker {
     for (auto& [name, spec] : config_.images) {
       path_ = "images." + name;
       recipe(spec);
+      commit_status(spec.commit_status);
     }
   }
 
@@ -128,6 +129,28 @@ class Checker {
                                                  "secrets",
                                                  image.builder, name));
     }
+  }
+
+  void commit_status(const CommitStatusSpec& status) {
+    if (status.pool.empty() || wrong("commit_status.pool") || wrong("commit_status.repository")) return;
+    auto pool = config_.pools.find(status.pool);
+    if (pool == config_.pools.end()) {
+      std::vector<std::string> names;
+      for (const auto& [name, spec] : config_.pools) names.push_back(name);
+      return problem("commit_status.pool",
+                     fmt::format("there is no pool '{}'{}", status.pool, hint(status.pool, names, "")));
+    }
+    if (pool->second.ci != "github" && pool->second.ci != "azure-devops")
+      return problem(
+          "commit_status.pool",
+          fmt::format("the ci of pool '{}' is {}, which has no commits; name a pool of github or azure-devops",
+                      status.pool, pool->second.ci));
+    auto slash = status.repository.find('/');
+    if (slash == std::string::npos || pool->second.ci != "github") return;
+    if (!github::is_owner_name(status.repository.substr(0, slash)) ||
+        !github::is_repository_name(status.repository.substr(slash + 1)))
+      problem("commit_status.repository",
+              fmt::format("'{}' cannot be a repository of GitHub's", shown(status.repository)));
   }
 
   void secrets(const PoolSpec& pool) {

@@ -141,6 +141,13 @@ bool is_report_url(std::string_view text) {
          (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
 }
 
+bool is_hosted_repository(std::string_view text) {
+  auto slash = text.find('/');
+  return text.size() <= 400 && slash != std::string_view::npos && slash != 0 && slash + 1 != text.size() &&
+         text.find('/', slash + 1) == std::string_view::npos &&
+         std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+}
+
 bool is_registry(std::string_view text) { return is_repository(std::string(text) + "/x"); }
 
 }  // namespace
@@ -182,5 +189,7 @@ constinit const ConfigShape report_url_shape{
 constinit const ConfigShape registry_shape{
     is_registry, "^(\\[[0-9A-Fa-f:]+\\]|[0-9A-Za-z.-]+)(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$",
     "HOST[:PORT], perhaps with a path"};
+constinit const ConfigShape hosted_shape{is_hosted_repository, "^[^/\\x00-\\x1f\\x7f]+/[^/\\x00-\\x1f\\x7f]+$",
+                                         "OWNER/REPOSITORY or PROJECT/REPOSITORY"};
 
 }  // namespace mayfly

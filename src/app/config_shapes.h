@@ -7,6 +7,6 @@ namespace mayfly {
 
 extern const ConfigShape name_shape, pool_shape, secret_shape, variable_shape, label_shape, platform_shape,
     address_shape, cron_shape, repository_shape, tool_shape, percent_shape, source_shape, runner_label_shape,
-    capability_shape, version_shape, command_shape, image_shape, report_url_shape, registry_shape;
+    capability_shape, version_shape, command_shape, image_shape, report_url_shape, registry_shape, hosted_shape;
 
 }  // namespace mayfly

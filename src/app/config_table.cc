@@ -97,6 +97,14 @@ constexpr ConfigKey keys[] = {
      .doc = "When it is built anew on a fresh base, UTC: minute, hour, day of month, month, day of week. Released only if its "
             "files changed.",
      .store = [](T t, V v) { t.image->rebuild = v.text; }},
+    {.in = S::image, .name = "commit_status", .kind = K::section, .child = S::commit_status,
+     .doc = "Shows at the Git host how builds of each commit stand: [images.md](images.md#the-commits-status)."},
+    {.in = S::commit_status, .name = "pool", .kind = K::text, .required = true, .shape = &pool_shape, .example = "actions",
+     .doc = "The pool through whose `ci:` it is done, `github` or `azure-devops`: with its server and its sign-in.",
+     .store = [](T t, V v) { t.image->commit_status.pool = v.text; }},
+    {.in = S::commit_status, .name = "repository", .kind = K::text, .required = true, .shape = &hosted_shape, .example = "acme/images",
+     .doc = "What the Git host calls the image's repository: OWNER/REPOSITORY, in Azure DevOps PROJECT/REPOSITORY.",
+     .store = [](T t, V v) { t.image->commit_status.repository = v.text; }},
 
     // A pool.
     {.in = S::pool, .name = "image", .kind = K::text, .required = true, .shape = &image_shape, .example = "general",
@@ -366,6 +374,8 @@ constexpr ConfigSectionInfo sections[] = {
      "How many builders a pool has, and what each may use."},
     {S::image, "image", "image", "images.NAME",
      "An image: what Mayfly builds from its recipe when that has changed, and the versions that were released."},
+    {S::commit_status, "commit_status", "commit_status", "images.NAME.commit_status",
+     "Where the status of the commits that an image is built from is shown."},
     {S::rollout, "rollout", "rollout", "pools.NAME.rollout", "How a new version of its image reaches a pool."},
     {S::schedule, "schedule", "entry of the schedule", "pools.NAME.schedule[]", "One time, and what changes then."},
     {S::platform, "platform", "platform", "platforms.NAME", "What all pools of one platform share."},

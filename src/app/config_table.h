@@ -27,7 +27,8 @@ enum class ConfigSection {
   server,
   tls,
   release,
-  report
+  report,
+  commit_status
 };
 
 enum class ConfigKind {

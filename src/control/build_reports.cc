@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
+
 namespace mayfly {
 namespace json = boost::json;
 namespace {
@@ -43,18 +45,43 @@ std::string body_of(const ImageBuild& b, const std::string& status, const ImageS
   return json::serialize(out);
 }
 
+// The first line, cut where a character ends.
+std::string short_line(std::string text, std::size_t limit) {
+  text = text.substr(0, text.find('\n'));
+  text = text.substr(0, ill_formed_utf8(text));
+  if (text.size() <= limit) return text;
+  text = text.substr(0, limit - std::string_view("…").size());
+  return text.substr(0, ill_formed_utf8(text)) + "…";
+}
+
+CommitState state_of(const std::string& status) {
+  if (status == "released" || status == "passed" || status == "unchanged") return CommitState::succeeded;
+  if (status == "failed") return CommitState::failed;
+  return status == "cancelled" || status == "superseded" ? CommitState::error : CommitState::pending;
+}
+
 }  // namespace
 
+Report report_of(const ImageBuild& b, const std::string& status, const ImageSpec* image, const ReportSpec& to) {
+  return {to, "image-build", fmt::format("build-{}-{}", b.id, status), body_of(b, status, image)};
+}
+
+CommitStatus commit_status_of(const ImageBuild& b, const std::string& status, const std::string& repository) {
+  constexpr std::size_t most = 140;  // that GitHub takes
+  return {repository, b.commit, "mayfly/" + b.image, state_of(status), short_line(sentence(b, status), most)};
+}
+
 std::string BuildReports::owed(const ImageBuild* before, const ImageBuild& next) const {
-  if (!parts_.tell || parts_.config.report.url.empty()) return next.report;
-  if (next.commit.empty() && !is_final(next.state)) return next.report;  // a commit's status needs the commit
+  const auto& owed = next.*parts_.owed;
+  if (!parts_.wanted(next)) return owed;
+  if (next.commit.empty() && !is_final(next.state)) return owed;  // a commit's status needs the commit
   auto status = build_status(next);
   bool known = before && build_status(*before) == status && !before->commit.empty();
-  return known ? next.report : status;
+  return known ? owed : status;
 }
 
 void BuildReports::owe(BuildId id, const std::string& status) {
-  if (!parts_.tell || status.empty()) return;
+  if (status.empty()) return;
   auto& debt = debts_[id];
   if (debt.status == status) return;
   debt.status = status;
@@ -83,10 +110,7 @@ void BuildReports::tick() {
 void BuildReports::tell(BuildId id, const std::string& status) {
   auto b = parts_.build(id);
   if (!b) return told(id, status, Unexpected(b.error()));
-  auto image = parts_.config.images.find(b->image);
-  Report report{parts_.config.report, "image-build", fmt::format("build-{}-{}", id, status),
-                body_of(*b, status, image == parts_.config.images.end() ? nullptr : &image->second)};
-  parts_.tell(std::move(report), [this, id, status](const Result<void>& outcome) { told(id, status, outcome); });
+  parts_.tell(*b, status, [this, id, status](const Result<void>& outcome) { told(id, status, outcome); });
 }
 
 void BuildReports::told(BuildId id, const std::string& status, const Result<void>& outcome) {
@@ -97,24 +121,24 @@ void BuildReports::told(BuildId id, const std::string& status, const Result<void
   debt.busy = false;
   wake_ = now;                        // others may have waited for this one's place
   if (debt.status != status) return;  // overtaken meanwhile
-  if (outcome) return settle(id, status, "build.reported", "");
+  if (outcome) return settle(id, status, parts_.told, "");
   const Error& e = outcome.error();
-  bool may_pass = e.code == ErrorCode::unavailable || e.code == ErrorCode::timeout;
+  bool may_pass = e.code == ErrorCode::unavailable || e.code == ErrorCode::timeout || e.code == ErrorCode::exhausted;
   if (may_pass && ++debt.failures < max_tries) {
     debt.at = now + backoff(debt.failures);
     parts_.log.debug("build {} is {}, and could not be reported: {}", id, status, e.text());
     return;
   }
   parts_.log.warning("build {} is {}, and nobody was told: {}", id, status, e.text());
-  settle(id, status, "build.report-failed", e.text());
+  settle(id, status, parts_.failed, e.text());
 }
 
 // The record no longer says that it is owed.
 void BuildReports::settle(BuildId id, const std::string& status, const char* kind, const std::string& problem) {
   json::object detail{{"status", status}};
   if (!problem.empty()) detail["problem"] = problem;
-  if (auto b = parts_.build(id); b && b->report == status) {
-    b->report.clear();
+  if (auto b = parts_.build(id); b && (*b).*parts_.owed == status) {
+    ((*b).*parts_.owed).clear();
     if (!parts_.write(std::move(*b), kind, json::serialize(detail))) {
       debts_.at(id).at = parts_.clock.now() + write_retry;
       return;

@@ -1,6 +1,6 @@
 #pragma once
-// Tells whoever the configuration names how each build stands: one POST for each change of its status. What is owed is
-// in the build's own record (ImageBuild::report), written in the same commit as the state that it tells of; so a
+// Tells others how each build stands: one message for each change of its status. What is owed is in the build's own
+// record, written in the same commit as the state that it tells of; so a
 // restarted daemon tells what the last one did not. A status that is overtaken before it could be told is not told any
 // more; how a build ended always is. Control's thread only.
 #include <functional>
@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "model/image_build.h"
 #include "model/pool.h"
+#include "ports/ci.h"
 #include "ports/reporter.h"
 
 namespace mayfly {
@@ -20,12 +21,14 @@ class BuildReports {
   struct Parts {
     const Clock& clock;
     const Log& log;
-    const Config& config;
+    std::string ImageBuild::* owed;                    // where the record says what is owed
+    const char *told, *failed;                         // of the ledger's entries
+    std::function<bool(const ImageBuild&)> wanted;     // somebody is to be told of it
     std::function<Result<ImageBuild>(BuildId)> build;  // as it is recorded
     // Writes it down, with an entry of the ledger; false: it cannot for now.
     std::function<bool(ImageBuild, const char* kind, std::string detail)> write;
-    // Tells it on a worker, and calls back on this thread. Empty: nobody is told.
-    std::function<void(Report, std::function<void(Result<void>)>)> tell;
+    // Tells on a worker how the build stands, and calls back on this thread.
+    std::function<void(const ImageBuild&, const std::string& status, std::function<void(Result<void>)>)> tell;
   };
   explicit BuildReports(Parts parts) : parts_(std::move(parts)) {}
 
@@ -51,5 +54,10 @@ class BuildReports {
   std::map<BuildId, Debt> debts_;
   std::optional<Time> wake_;
 };
+
+// What `report:` sends. `image`: null where the configuration has it no more.
+Report report_of(const ImageBuild& build, const std::string& status, const ImageSpec* image, const ReportSpec& to);
+// What the Git host shows at the commit.
+CommitStatus commit_status_of(const ImageBuild& build, const std::string& status, const std::string& repository);
 
 }  // namespace mayfly

@@ -28,14 +28,48 @@ Duration backoff(int failures) { return std::chrono::seconds(5) * (1 << std::min
 
 }  // namespace
 
-Builds::Builds(Parts parts)
-    : parts_(std::move(parts)),
-      reports_({parts_.clock, parts_.log, parts_.config, [this](BuildId id) { return build(id); },
-                [this](ImageBuild b, const char* kind, std::string detail) {
-                  return write(std::move(b), kind, std::move(detail));
-                },
-                parts_.tell}) {
+Builds::Builds(Parts parts) : parts_(std::move(parts)), reports_(report_parts()), statuses_(status_parts()) {
   reconfigured();
+}
+
+const ImageSpec* Builds::spec_of(const ImageBuild& b) const {
+  auto found = parts_.config.images.find(b.image);
+  return found == parts_.config.images.end() ? nullptr : &found->second;
+}
+
+BuildReports::Parts Builds::report_parts() {
+  return {parts_.clock,
+          parts_.log,
+          &ImageBuild::report,
+          "build.reported",
+          "build.report-failed",
+          [this](const ImageBuild&) { return parts_.tell && !parts_.config.report.url.empty(); },
+          [this](BuildId id) { return build(id); },
+          [this](ImageBuild b, const char* kind, std::string detail) {
+            return write(std::move(b), kind, std::move(detail));
+          },
+          [this](const ImageBuild& b, const std::string& status, std::function<void(Result<void>)> done) {
+            parts_.tell(report_of(b, status, spec_of(b), parts_.config.report), std::move(done));
+          }};
+}
+
+BuildReports::Parts Builds::status_parts() {
+  auto parts = report_parts();
+  parts.owed = &ImageBuild::commit_status;
+  parts.told = "build.status-set";
+  parts.failed = "build.status-failed";
+  parts.wanted = [this](const ImageBuild& b) {
+    auto* image = spec_of(b);
+    return parts_.show && image && !image->commit_status.pool.empty() && !b.commit.empty();
+  };
+  parts.tell = [this](const ImageBuild& b, const std::string& status, std::function<void(Result<void>)> done) {
+    auto* image = spec_of(b);
+    if (!image || image->commit_status.pool.empty())
+      return done(fail(ErrorCode::invalid, "the configuration no longer says where", "commit_status"));
+    const auto& to = image->commit_status;
+    parts_.show(to.pool, commit_status_of(b, status, to.repository), std::move(done));
+  };
+  return parts;
 }
 
 void Builds::reconfigured() {
@@ -63,7 +97,10 @@ Result<void> Builds::recover() {
   }
   for (const auto& b : all) advance(b.id);
   MAYFLY_ASSIGN(auto latest, parts_.store.image_builds("", remembered));
-  for (const auto& b : latest) reports_.owe(b.id, b.report);
+  for (const auto& b : latest) {
+    if (parts_.tell) reports_.owe(b.id, b.report);
+    if (parts_.show) statuses_.owe(b.id, b.commit_status);
+  }
   return {};
 }
 
@@ -92,7 +129,9 @@ void Builds::tick() {
     if (w.look_at && !w.looking) wake_by(*w.look_at);
   }
   reports_.tick();
-  if (reports_.wake()) wake_by(*reports_.wake());
+  statuses_.tick();
+  for (auto* told : {&reports_, &statuses_})
+    if (told->wake()) wake_by(*told->wake());
 }
 
 ImageBuild* Builds::active(BuildId id) {
@@ -106,6 +145,7 @@ bool Builds::change(ImageBuild next, const char* kind, json::object detail) {
   if (old && old->state != next.state) MAYFLY_CHECK(may_follow(old->state, next.state));
   detail["state"] = to_string(next.state);
   next.report = reports_.owed(old, next);
+  next.commit_status = statuses_.owed(old, next);
   return write(std::move(next), kind, json::serialize(detail));
 }
 
@@ -120,6 +160,7 @@ bool Builds::write(ImageBuild next, const char* kind, std::string detail) {
     return false;
   }
   reports_.owe(next.id, next.report);
+  statuses_.owe(next.id, next.commit_status);
   wake_by(now());
   if (is_final(next.state)) {
     running_.erase(next.id);

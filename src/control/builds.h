@@ -35,6 +35,8 @@ class Builds {
     std::function<void(std::function<void()>)> post;   // brings it to the control thread
     // Tells it on a worker, and calls back on the control thread. Empty: nobody is told how builds stand.
     std::function<void(Report, std::function<void(Result<void>)>)> tell = {};
+    // Sets it through that pool's CI, on a worker, and calls back on the control thread. Empty: nothing is shown.
+    std::function<void(const PoolName&, CommitStatus, std::function<void(Result<void>)>)> show = {};
   };
   explicit Builds(Parts parts);
 
@@ -68,6 +70,9 @@ class Builds {
   };
 
   // builds.cc: records
+  const ImageSpec* spec_of(const ImageBuild& b) const;  // null: the configuration has its image no more
+  BuildReports::Parts report_parts();
+  BuildReports::Parts status_parts();
   bool change(ImageBuild next, const char* kind, boost::json::object detail);
   bool write(ImageBuild next, const char* kind, std::string detail);
   void end(ImageBuild b, BuildState state, const std::string& why);
@@ -116,7 +121,7 @@ class Builds {
   std::map<BuildId, Running> running_;    // of these
   std::map<std::string, Watch> watches_;
   std::optional<Time> wake_;
-  BuildReports reports_;
+  BuildReports reports_, statuses_;
 };
 
 }  // namespace mayfly

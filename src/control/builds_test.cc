@@ -80,6 +80,10 @@ class BuildsTest : public ::testing::Test {
                         reports.push_back(std::move(report));
                         auto outcome = answer;
                         if (heard) mailbox.push_back([done, outcome] { done(outcome); });
+                      },
+                      [this](const PoolName& pool, CommitStatus status, std::function<void(Result<void>)> done) {
+                        shown.emplace_back(pool, std::move(status));
+                        mailbox.push_back([done, outcome = answer] { done(outcome); });
                       }});
     ASSERT_TRUE(builds->recover());
   }
@@ -129,6 +133,7 @@ class BuildsTest : public ::testing::Test {
   std::unique_ptr<Builds> builds;
   int commits = 0;
   std::vector<Report> reports;
+  std::vector<std::pair<PoolName, CommitStatus>> shown;
   Result<void> answer;  // of whoever is told
   bool heard = true;    // false: he never answers
 };
@@ -486,6 +491,65 @@ TEST_F(BuildReportsTest, TheNextDaemonTellsWhatTheLastOneCouldNot) {
   EXPECT_EQ(told(), Words{"released"}) << "what was overtaken is not told any more";
 }
 
+class CommitStatusTest : public BuildsTest {
+ protected:
+  CommitStatusTest() { tool().commit_status = {"actions", "acme/images"}; }
+  std::vector<CommitState> states() {
+    std::vector<CommitState> out;
+    for (const auto& [pool, status] : shown) out.push_back(status.state);
+    return out;
+  }
+  bool recorded(const std::string& kind) {
+    auto entries = world.store.ledger(1, 1000, "build/1").value();
+    return std::any_of(entries.begin(), entries.end(), [&](const auto& e) { return e.kind == kind; });
+  }
+};
+using States = std::vector<CommitState>;
+
+TEST_F(CommitStatusTest, TheCommitShowsHowItsBuildStands) {
+  start();
+  auto id = request();
+  run();
+  ASSERT_EQ(state(id), BuildState::released);
+  EXPECT_EQ(states(),
+            (States{CommitState::pending, CommitState::pending, CommitState::pending, CommitState::succeeded}));
+  for (const auto& [pool, status] : shown) {
+    EXPECT_EQ(pool, "actions");
+    EXPECT_EQ(status.repository, "acme/images");
+    EXPECT_EQ(status.commit, build(id).commit);
+    EXPECT_EQ(status.context, "mayfly/tool");
+  }
+  EXPECT_EQ(shown.back().second.description, "tool 1.0.0 is released");
+  EXPECT_EQ(build(id).commit_status, "") << "nothing is owed";
+  EXPECT_TRUE(recorded("build.status-set"));
+  EXPECT_TRUE(reports.empty()) << "who is told by `report:` is another matter";
+}
+
+TEST_F(CommitStatusTest, AFailureIsShownInOneShortLine) {
+  works.broken = Error{ErrorCode::invalid, std::string(200, 'x') + "\nDockerfile:2", "", ""};
+  start();
+  request();
+  run();
+  EXPECT_EQ(states(), (States{CommitState::pending, CommitState::failed}));
+  EXPECT_EQ(shown.back().second.description, std::string(137, 'x') + "…");
+}
+
+TEST_F(CommitStatusTest, ALimitedHostIsAskedAgainAndOneThatRefusesIsNot) {
+  answer = fail(ErrorCode::exhausted, "slow down");
+  start();
+  auto id = request();
+  run();
+  ASSERT_EQ(state(id), BuildState::released) << "no build waits for it";
+  ASSERT_EQ(build(id).commit_status, "released");
+  shown.clear();
+  start();
+  answer = fail(ErrorCode::denied, "not allowed");
+  run(std::chrono::minutes(10));
+  EXPECT_EQ(states(), States{CommitState::succeeded}) << "by the next daemon, once";
+  EXPECT_EQ(build(id).commit_status, "");
+  EXPECT_TRUE(recorded("build.status-failed"));
+}
+
 TEST_F(BuildReportsTest, WithoutAnAddressNobodyIsTold) {
   world.config.report = {};
   start();
@@ -493,6 +557,7 @@ TEST_F(BuildReportsTest, WithoutAnAddressNobodyIsTold) {
   run();
   EXPECT_EQ(state(id), BuildState::released);
   EXPECT_TRUE(reports.empty());
+  EXPECT_TRUE(shown.empty());
 }
 
 }  // namespace

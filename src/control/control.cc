@@ -17,6 +17,7 @@ namespace {
 constexpr Duration idle_wait =
     std::chrono::seconds(1);  // health of platforms is looked at this often when nothing happens
 constexpr Duration stop_limit = std::chrono::seconds(30);
+constexpr Duration status_limit = std::chrono::seconds(30);
 }  // namespace
 
 // The control thread and its mailbox.
@@ -35,7 +36,10 @@ class Control::Loop {
     builds_ =
         std::make_unique<Builds>(Builds::Parts{parts.clock, parts.log, parts.store, parts.secrets, *works_, parts.paths,
                                                *config_, core_, [this](auto f) { building_->post(std::move(f)); },
-                                               [this](auto f) { post(std::move(f)); }, telling(parts.reporter)});
+                                               [this](auto f) { post(std::move(f)); }, telling(parts.reporter),
+                                               [this](const PoolName& pool, CommitStatus status, auto done) {
+                                                 show(pool, std::move(status), std::move(done));
+                                               }});
   }
 
   Result<void> start() {
@@ -88,6 +92,17 @@ class Control::Loop {
         post([done, outcome = reporter->tell(report)] { done(outcome); });
       });
     };
+  }
+  void show(const PoolName& pool, CommitStatus status, std::function<void(Result<void>)> done) {
+    auto all = cis();
+    auto found = all->find(pool);
+    if (found == all->end() || !found->second->commit_statuses())
+      return done(
+          fail(ErrorCode::invalid, fmt::format("pool '{}' has no CI that shows statuses", pool), "commit_status"));
+    executor_->ci(found->second, CiWork::tell, [port = found->second, status = std::move(status), done] {
+      auto outcome = port->commit_statuses()->set_status(status, after(status_limit));
+      return std::function<void()>([done, outcome] { done(outcome); });
+    });
   }
   // Builds learn of another configuration too, and webhooks of other connectors.
   ControlParts watching(ControlParts parts) {

@@ -74,7 +74,7 @@ void Core::attend_cis() {
 void Core::observe_ci(const PoolName& pool, CiRuntime& ci) {
   ci.observing = true;
   effect("ci.observe", [this, pool, asked_at = now(), port = ci.ci] {
-    executor_.ci(pool, CiWork::observe, [this, pool, asked_at, port]() -> std::function<void()> {
+    executor_.ci(port, CiWork::observe, [this, pool, asked_at, port]() -> std::function<void()> {
       auto sight = std::make_shared<Result<CiSight>>(port->observe(after(observe_limit)));
       return [this, pool, port, asked_at, sight] { on_sight(pool, port, asked_at, *sight); };
     });

@@ -98,7 +98,7 @@ void Core::mint(Job& j, const Builder& b) {
   CiJob wanted{.id = j.external.id, .url = j.external.url, .name = j.external.name};
   effect("ci.mint", [this, pool = j.spec.pool, job = j.id, builder = b.id, name = j.external.runner, wanted,
                      port = ci_of(j.spec.pool)->ci] {
-    executor_.ci(pool, CiWork::act, [this, pool, job, builder, name, wanted, port]() -> std::function<void()> {
+    executor_.ci(port, CiWork::act, [this, pool, job, builder, name, wanted, port]() -> std::function<void()> {
       auto made = std::make_shared<Result<CiCredential>>(port->mint(name, wanted, after(mint_limit)));
       return [this, pool, job, builder, made] { on_minted(pool, job, builder, std::move(*made)); };
     });
@@ -225,8 +225,8 @@ void Core::report(JobId id, const CiReport& report, const std::string& who, Done
 void Core::cancel_at_ci(const Job& j) {
   auto port = connector_of(j);
   if (!port->cancellation()) return;
-  effect("ci.cancel", [this, pool = j.spec.pool, id = j.id, ci_job = j.external.id, port] {
-    executor_.ci(pool, CiWork::act, [this, id, ci_job, port]() -> std::function<void()> {
+  effect("ci.cancel", [this, id = j.id, ci_job = j.external.id, port] {
+    executor_.ci(port, CiWork::act, [this, id, ci_job, port]() -> std::function<void()> {
       auto done = std::make_shared<Result<void>>(port->cancellation()->cancel(ci_job, after(ask_limit)));
       return [this, id, done] {
         if (!*done && done->error().code != ErrorCode::not_found)
@@ -241,8 +241,8 @@ void Core::ask_taken(Job& j) {
   if (!port || !asking_.insert(j.id).second) return;
   auto found = at_ci_.find(j.builder);
   CiRegistration r = found != at_ci_.end() ? found->second.registration : CiRegistration{j.external.runner};
-  effect("ci.ask", [this, pool = j.spec.pool, id = j.id, r, port] {
-    executor_.ci(pool, CiWork::act, [this, id, r, port]() -> std::function<void()> {
+  effect("ci.ask", [this, id = j.id, r, port] {
+    executor_.ci(port, CiWork::act, [this, id, r, port]() -> std::function<void()> {
       auto taken = std::make_shared<Result<std::optional<CiJob>>>(port->taken(r, after(ask_limit)));
       return [this, id, taken] { on_answer(id, *taken); };
     });
@@ -316,8 +316,8 @@ void Core::attend_runners() {
       continue;
     }
     f.under_way = true;
-    effect("ci.forget", [this, pool = f.pool, r = f.what.registration, port = f.what.ci] {
-      executor_.ci(pool, CiWork::act, [this, r, port]() -> std::function<void()> {
+    effect("ci.forget", [this, r = f.what.registration, port = f.what.ci] {
+      executor_.ci(port, CiWork::act, [this, r, port]() -> std::function<void()> {
         auto done = std::make_shared<Result<void>>(port->forget(r, after(ask_limit)));
         return [this, r, done] { on_forgotten(r, *done); };
       });
@@ -348,7 +348,7 @@ void Core::sweep_ci(const PoolName& pool, CiRuntime& ci) {
   if (!prefix) return wake_by(now() + seconds(1));
   ci.sweeping = true;
   effect("ci.sweep", [this, pool, prefix = *prefix, port = ci.ci] {
-    executor_.ci(pool, CiWork::act, [this, pool, prefix, port]() -> std::function<void()> {
+    executor_.ci(port, CiWork::act, [this, pool, prefix, port]() -> std::function<void()> {
       auto seen = std::make_shared<Result<std::vector<CiRegistration>>>(port->registrations(prefix, after(ask_limit)));
       return [this, pool, port, seen] { on_swept(pool, port, *seen); };
     });

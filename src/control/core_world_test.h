@@ -52,7 +52,9 @@ class PlainExecutor final : public Executor {
   void list(const std::string&, std::function<void(Result<std::vector<SeenBuilder>>)> done) override {
     answer(done, platform_.list(soon()));
   }
-  void ci(const PoolName&, CiWork, std::function<std::function<void()>()> call) override { mailbox_.push_back(call()); }
+  void ci(const std::shared_ptr<Ci>&, CiWork, std::function<std::function<void()>()> call) override {
+    mailbox_.push_back(call());
+  }
 
   void registry(std::function<void()> call, std::function<void()> done) override {
     call();

@@ -2,17 +2,19 @@
 // Runs the calls that block, away from the control thread. Every `done` is called exactly once, later and on the
 // control thread (never from inside the call itself). A simulation supplies its own.
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "model/pool.h"
+#include "ports/ci.h"
 #include "ports/platform.h"
 
 namespace mayfly {
 
-// Two lanes for each CI: a queue that is slow to read must not hold up credentials.
-enum class CiWork { observe, act };
+// Lanes of each CI: a queue that is slow to read must not hold up credentials, nor must telling.
+enum class CiWork { observe, act, tell };
 
 class Executor {
  public:
@@ -26,8 +28,10 @@ class Executor {
   // Runs `call` away from the control thread, then `done` on it: packing and publishing. Never asked where control was
   // given no publisher.
   virtual void registry(std::function<void()> call, std::function<void()> done) { MAYFLY_CHECK(!call && !done); }
-  // `call` blocks; what it gives back runs on the control thread. Only for pools that have a CI.
-  virtual void ci(const PoolName&, CiWork, std::function<std::function<void()>()>) { MAYFLY_CHECK(!"no CI here"); }
+  // `call` blocks; what it gives back runs on the control thread.
+  virtual void ci(const std::shared_ptr<Ci>&, CiWork, std::function<std::function<void()>()>) {
+    MAYFLY_CHECK(!"no CI here");
+  }
 };
 
 }  // namespace mayfly

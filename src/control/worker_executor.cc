@@ -1,10 +1,13 @@
 #include "control/worker_executor.h"
 
+#include <fmt/format.h>
+
 namespace mayfly {
 
 namespace {
+// At once, at one CI: looks at queues, credentials made and removed, statuses told.
+int ci_threads(CiWork work) { return work == CiWork::observe ? 3 : work == CiWork::act ? 4 : 1; }
 // How long a platform may take before the call counts as failed. Pulling a large image is the slowest of them.
-constexpr int ci_acts = 4;  // credentials made and removed at once, at one CI
 constexpr Duration launch_limit = std::chrono::seconds(90);
 constexpr Duration stop_limit = std::chrono::seconds(60);
 constexpr Duration list_limit = std::chrono::seconds(60);
@@ -97,9 +100,16 @@ void WorkerExecutor::launch(const std::string& platform, BuilderRequest request,
       std::move(done));
 }
 
-void WorkerExecutor::ci(const PoolName& pool, CiWork work, std::function<std::function<void()>()> call) {
-  auto& workers = cis_[{pool, work}];
-  if (!workers) workers = std::make_unique<Workers>(work == CiWork::observe ? 1 : ci_acts);
+WorkerExecutor::~WorkerExecutor() {
+  for (const auto& known : connectors_)
+    if (auto port = known.lock()) port->abandon();
+}
+
+void WorkerExecutor::ci(const std::shared_ptr<Ci>& port, CiWork work, std::function<std::function<void()>()> call) {
+  auto& workers = cis_[{fmt::format("{} {}", port->kind(), port->connection()), work}];
+  if (!workers) workers = std::make_unique<Workers>(ci_threads(work));
+  if (connectors_.insert(port).second)  // another configuration brings others
+    std::erase_if(connectors_, [](const auto& known) { return known.expired(); });
   workers->post([this, call = std::move(call)] { post_(call()); });
 }
 

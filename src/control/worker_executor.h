@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -35,13 +36,15 @@ class WorkerExecutor final : public Executor {
   // `post` brings a function to the control thread.
   WorkerExecutor(const std::vector<Platform*>& platforms, ImageTool& images,
                  std::function<void(std::function<void()>)> post);
+  // Waits for the calls under way, but for those to CIs: these are told to give up.
+  ~WorkerExecutor() override;
   void prepare(const std::string& platform, const std::string& reference, const ImageSpec* recipe,
                std::function<void(Result<PlatformImage>)> done) override;
   void launch(const std::string& platform, BuilderRequest request, std::function<void(Result<void>)> done) override;
   void stop(const std::string& platform, BuilderId builder, std::function<void(Result<void>)> done) override;
   void list(const std::string& platform, std::function<void(Result<std::vector<SeenBuilder>>)> done) override;
   void registry(std::function<void()> call, std::function<void()> done) override;
-  void ci(const PoolName& pool, CiWork work, std::function<std::function<void()>()> call) override;
+  void ci(const std::shared_ptr<Ci>& port, CiWork work, std::function<std::function<void()>()> call) override;
 
  private:
   struct Lane {
@@ -58,7 +61,9 @@ class WorkerExecutor final : public Executor {
   std::function<void(std::function<void()>)> post_;
   std::map<std::string, std::unique_ptr<Lane>> lanes_;
   Workers registries_{8};  // mostly waiting; a registry that hangs holds one, for as long as its deadline
-  std::map<std::pair<PoolName, CiWork>, std::unique_ptr<Workers>> cis_;  // made when first needed
+  // By connection: any number of pools that use one server and sign-in share these. Made when first needed.
+  std::map<std::pair<std::string, CiWork>, std::unique_ptr<Workers>> cis_;
+  std::set<std::weak_ptr<Ci>, std::owner_less<>> connectors_;  // that calls were made of
 };
 
 }  // namespace mayfly

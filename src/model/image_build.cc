@@ -136,7 +136,8 @@ json::object to_json(const ImageBuild& b) {
                             {"reference", &b.reference},
                             {"fingerprint", &b.fingerprint},
                             {"version", &b.version},
-                            {"report", &b.report}})
+                            {"report", &b.report},
+                            {"commit_status", &b.commit_status}})
     put_text(o, key, *value);
   for (auto [key, value] : {std::pair<std::string_view, std::uint64_t>{"build_job", b.build_job},
                             {"try_job", b.try_job},
@@ -171,7 +172,7 @@ Result<ImageBuild> image_build_from_json(const json::object& o) {
   b.by = r.text("by"), b.commit = r.text("commit"), b.message = r.text("message"), b.content = r.text("content");
   b.problem = r.text("problem"), b.builder_digest = r.text("builder_digest"), b.digest = r.text("digest");
   b.reference = r.text("reference"), b.fingerprint = r.text("fingerprint"), b.version = r.text("version");
-  b.report = r.text("report");
+  b.report = r.text("report"), b.commit_status = r.text("commit_status");
   b.build_job = static_cast<JobId>(r.number("build_job")), b.try_job = static_cast<JobId>(r.number("try_job"));
   b.same_as = static_cast<BuildId>(r.number("same_as"));
   b.authors = r.texts("authors");

@@ -88,6 +88,7 @@ struct ImageBuild {
   std::vector<BuildApproval> approvals;
   int approvals_needed = 0;
   std::string report;                          // a status that whoever is to be told has not heard yet; empty: none
+  std::string commit_status;                   // … that is not shown at the commit yet
   Time queued_at{}, started_at{}, ended_at{};  // epoch where it has not happened
 
   bool operator==(const ImageBuild&) const = default;

@@ -67,6 +67,13 @@ struct PoolSpec {
   bool operator==(const PoolSpec&) const = default;
 };
 
+// Through which pool's CI the commits of an image's repository get a status, and what its Git host calls that.
+struct CommitStatusSpec {
+  PoolName pool;  // empty: they get none
+  std::string repository;
+  bool operator==(const CommitStatusSpec&) const = default;
+};
+
 struct ImageSpec {
   std::string name;
   std::string recipe;  // absolute path of the folder with the Dockerfile; empty: released versions only
@@ -86,6 +93,7 @@ struct ImageSpec {
   int approvals = 0;                  // of people, needed before a release
   std::string rebuild;                // cron: on a fresh base; empty: never
   Duration watch{};                   // how often the repository is asked for commits; 0: never
+  CommitStatusSpec commit_status;
   bool operator==(const ImageSpec&) const = default;
 };
 

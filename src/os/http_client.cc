@@ -35,6 +35,17 @@ Result<HttpAnswer> HttpClient::stream(const HttpRequest& request, const HttpStre
   return transport_->exchange(request, &stream);
 }
 
+Result<HttpAnswer> HttpClient::request(const HttpRequest& request, const os::StopSignal& stop) {
+  auto given_up = [&] { return fail(ErrorCode::unavailable, "given up: the daemon ends", server_.name()); };
+  if (stop.raised()) return given_up();
+  HttpStream watch;
+  watch.on_wake = [&stop] { return !stop.raised(); };
+  watch.wake_fd = stop.fd();
+  auto answer = stream(request, watch);
+  if (answer && answer->stopped) return given_up();
+  return answer;
+}
+
 bool HttpClient::connected() const { return transport_->connected; }
 
 std::string url_encode(std::string_view text) {

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "os/stop_signal.h"
 
 namespace mayfly {
 
@@ -67,6 +68,8 @@ class HttpClient {
   // been closed is sent once more on a new one.
   Result<HttpAnswer> request(const HttpRequest& request);
   Result<HttpAnswer> stream(const HttpRequest& request, const HttpStream& stream);
+  // As request(), and `unavailable` as soon as `stop` is raised.
+  Result<HttpAnswer> request(const HttpRequest& request, const os::StopSignal& stop);
 
   // Whether any connection was ever made: tells "nobody is there" from "it went away".
   bool connected() const;

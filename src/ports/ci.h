@@ -71,6 +71,7 @@ struct CiRegistration {
   std::string name;     // as given to mint()
   std::string id = {};  // the CI's own; empty: not known any more, look it up by name
   bool busy = false;    // the CI says that it has a job
+  bool online = true;   // … that its agent is connected; true where it does not say
 };
 
 struct CiCredential {
@@ -105,6 +106,24 @@ class CiCancellation {
   virtual Result<void> cancel(const std::string& job, Deadline deadline) = 0;
 };
 
+// How something that was made of a commit stands, for the CI's Git host to show beside it.
+enum class CommitState { pending, succeeded, failed, error };
+struct CommitStatus {
+  std::string repository;  // by the host's own name: "acme/site"; in Azure DevOps "PROJECT/REPOSITORY"
+  std::string commit;      // 40 hex digits
+  std::string context;     // what it is the status of: a later one with the same takes its place
+  CommitState state = CommitState::pending;
+  std::string description;  // one line of at most 140 bytes, UTF-8
+};
+
+// An optional ability: to set the status of a commit. `exhausted`, `unavailable` and `timeout` may pass. Saying the
+// same again does no harm.
+class CiCommitStatuses {
+ public:
+  virtual ~CiCommitStatuses() = default;
+  virtual Result<void> set_status(const CommitStatus& status, Deadline deadline) = 0;
+};
+
 class Ci {
  public:
   virtual ~Ci() = default;
@@ -112,6 +131,8 @@ class Ci {
   // Names the queue: connectors with the same kind and place, however they sign in, see the same jobs and
   // registrations.
   virtual std::string place() const = 0;
+  // Names the server and the sign-in that requests go by, and no secret: connectors with the same one share workers.
+  virtual std::string connection() const { return place(); }
   virtual CiRunner runner() const = 0;
 
   // Looks at the queue. Being throttled is no error but a sight with `throttled` and `again`.
@@ -133,9 +154,14 @@ class Ci {
   // Every registration at the CI whose name begins like this, whoever made it: what a crash left behind.
   virtual Result<std::vector<CiRegistration>> registrations(const std::string& prefix, Deadline deadline) = 0;
 
+  // The daemon ends: calls under way, and all later ones, return `unavailable` within about a second. What they had
+  // begun may have happened or not, as after a kill. From any thread, at any time.
+  virtual void abandon() {}
+
   // Null: it cannot.
   virtual CiWebhooks* webhooks() { return nullptr; }
   virtual CiCancellation* cancellation() { return nullptr; }
+  virtual CiCommitStatuses* commit_statuses() { return nullptr; }
 };
 
 }  // namespace mayfly

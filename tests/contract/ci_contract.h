@@ -59,6 +59,11 @@ class CiBench {
     std::string body;
   };
   virtual Delivery delivery_of(const std::string& id) = 0;  // signed; says that the job is pending
+  // Optional: the statuses that the server was given, as "REPOSITORY COMMIT STATE CONTEXT DESCRIPTION", the state in
+  // its own word.
+  virtual std::vector<std::string> statuses() { return {}; }
+  virtual CommitStatus status_of_commit() { return {"acme/site", std::string(40, 'c'), "mayfly/tool", {}, "building"}; }
+  virtual std::string word_of(CommitState) { return {}; }
   virtual std::string id_of(int n) { return std::to_string(1000 + n); }
 };
 
@@ -463,6 +468,60 @@ TEST_P(CiContract, ALostNotificationCostsNoJobAndAFalseOneMakesNone) {
   }
   bench().vanish(id(3));
   EXPECT_EQ(pending(), (std::multiset<std::string>{id(1), id(2)}));
+}
+
+TEST_P(CiContract, ACommitsStatusIsSet) {
+  if (!ci().commit_statuses()) GTEST_SKIP() << "this CI has no commits";
+  auto s = bench().status_of_commit();
+  std::vector<std::string> want;
+  for (auto state : {CommitState::pending, CommitState::failed, CommitState::error, CommitState::succeeded}) {
+    s.state = state;
+    auto set = ci().commit_statuses()->set_status(s, soon());
+    ASSERT_TRUE(set) << set.error().text();
+    want.push_back(s.repository + " " + s.commit + " " + bench().word_of(state) + " " + s.context + " building");
+  }
+  EXPECT_EQ(bench().statuses(), want);
+}
+
+TEST_P(CiContract, AStatusThatCannotBeSetSaysWhetherTryingAgainHelps) {
+  if (!ci().commit_statuses()) GTEST_SKIP() << "this CI has no commits";
+  auto s = bench().status_of_commit();
+  auto code = [&] {
+    auto set = ci().commit_statuses()->set_status(s, soon());
+    return set ? std::string("set") : std::string(to_string(set.error().code));
+  };
+  bench().fault(CiServerFault::server_error);
+  EXPECT_EQ(code(), "unavailable");
+  bench().fault(CiServerFault::none);
+  auto good = s;
+  s.repository = "acme/no-such-place";
+  EXPECT_EQ(code(), "not_found");
+  s = good;
+  s.repository = "nonsense";
+  EXPECT_EQ(code(), "invalid");
+  s = good;
+  bench().fault(CiServerFault::credential_expired);
+  auto expired = code();
+  EXPECT_TRUE(expired == "denied" || expired == "set") << expired << "; where a new one is given, it is taken";
+}
+
+TEST_P(CiContract, AnAbandonedCallReturnsAtOnceAndSoDoAllLaterOnes) {
+  if (!GetParam().over_http) GTEST_SKIP() << "nothing hangs in this process";
+  bench().fault(CiServerFault::hangs);
+  auto begun = std::chrono::steady_clock::now();
+  std::thread other([&] {
+    while (bench().requests() == 0) std::this_thread::yield();
+    ci().abandon();
+  });
+  auto sight = ci().observe(after(std::chrono::minutes(10)));
+  other.join();
+  ASSERT_FALSE(sight);
+  EXPECT_EQ(sight.error().code, ErrorCode::unavailable) << sight.error().text();
+  auto made = ci().mint(name, CiJob{.id = id(1)}, after(std::chrono::minutes(10)));
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, ErrorCode::unavailable) << made.error().text();
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::minutes(5)) << "it waited for the deadline";
+  bench().fault(CiServerFault::none);
 }
 
 TEST_P(CiContract, CancelsAtTheCi) {

@@ -75,6 +75,7 @@ class World:
         self.second_job = False  # as the service: an agent may be assigned another job as soon as its first has ended
         self.auto_update, self.skew = False, 0
         self.seen = []           # "METHOD path"
+        self.statuses = []       # "PROJECT/REPOSITORY COMMIT STATE CONTEXT DESCRIPTION"
         self.leaks = []          # where a credential was found that should not be there
 
     # What the service does by itself.
@@ -231,7 +232,8 @@ class World:
                 self.entra_tokens = set()
         self.lock.notify_all()
         agents = [{k: a[k] for k in ("id", "name", "enabled", "status", "userCapabilities", "had")} for a in self.agents.values()]
-        return {"agents": agents, "requests": list(self.requests.values()), "seen": self.seen, "leaks": self.leaks}
+        return {"agents": agents, "requests": list(self.requests.values()), "seen": self.seen, "leaks": self.leaks,
+                "statuses": self.statuses}
 
 
 class Refused(Exception):
@@ -333,6 +335,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         who = self.signed_in()
         body = json.loads(raw) if raw else None
         base = f"/{ORGANIZATION}/_apis/distributedtask"
+        if path.startswith(f"/{ORGANIZATION}/") and "/_apis/git/" in path:
+            return self.commit_status(path, body, who)
         if not path.startswith(base):
             if m := re.fullmatch(r"/acme/p/_apis/distributedtask/hubs/build/plans/([^/]+)/events", path):
                 r = next(r for r in w.requests.values() if r["planId"] == m[1])
@@ -360,6 +364,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if what in ("sessions", "messages") and who != "admin":
             return 200, getattr(self, what)(who, query, id, body), {}
         raise Refused(403, "Access denied. Manage permissions are required.")
+
+    def commit_status(self, path, body, who):
+        m = re.fullmatch(r"/acme/([^/]+)/_apis/git/repositories/([^/]+)/commits/([0-9a-f]{40})/statuses", path)
+        project, repository, commit = map(urllib.parse.unquote, m.groups()) if m else (None, None, None)
+        if who != "admin":
+            raise Refused(403, "TF401027: You need the Git 'PullRequestContribute' permission to perform this action.")
+        if (self.command, project, repository) != ("POST", "acme", "the site"):
+            raise Refused(404, "TF401019: The Git repository does not exist or you do not have permissions.")
+        context = body["context"]
+        self.world.statuses.append(f"{project}/{repository} {commit} {body['state']} {context['genre']}/{context['name']} {body['description']}")
+        return 201, {"id": 1, "state": body["state"], "context": context, "targetUrl": None, "createdBy": None}, {}
 
     def list(self, values):
         return {"count": len(values), "value": values}

@@ -74,6 +74,7 @@ class GitHub:
         self.jobs, self.runners, self.environments = {}, {}, {}
         self.next_runner, self.next_job, self.asked, self.broken = 20, 1001, [], False
         self.hangs, self.held = False, 0  # and how many requests wait for an answer
+        self.statuses = []  # (repository, commit, body)
         self.given_to = {}  # runner → its credentials
         self.app_key, self.app_tokens = None, set()  # the App's, once it is there, and what it signed in with or was given
         self.installation_tokens = {}  # token → until when it is good
@@ -276,6 +277,9 @@ class GitHub:
         if m := re.fullmatch(r"/repos/acme/site/actions/jobs/(\d+)", path):
             job = self.jobs.get(int(m[1]))
             return (200, self.as_job(job), {}) if job else (404, {"message": "Not Found"}, {})
+        if m := re.fullmatch(r"/repos/(acme/\w+)/statuses/([0-9a-f]{40})", path):
+            self.statuses.append((m[1], m[2], json.loads(body)))
+            return 201, {"id": len(self.statuses), "target_url": None, "creator": None}, {}
         return 404, {"message": "Not Found"}, {}
 
     def make_runner(self, wanted):

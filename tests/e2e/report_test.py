@@ -9,6 +9,7 @@ import subprocess
 import threading
 
 from harness import Daemon, Scratch, busybox_image, case, check, equal, main, needs_containers, wait_for
+from github_server import TOKEN, GitHub
 from recipes import Repository, build, stored
 
 CONFIG = """\
@@ -21,6 +22,20 @@ secrets:
   report-key: {{file: key}}
 """
 KEY = b"a key of the test"
+
+BY_GITHUB = """\
+images:
+  tool: {{repository: repo, recipe: images/tool, try: ["test -s /word"], commit_status: {{pool: actions, repository: acme/site}}}}
+pools:
+  p: {{image: {busybox}, network: none, builders: {{max: 2, memory: 128MiB, disk: 32MiB, pids: 64}}}}
+  actions:
+    image: {busybox}
+    network: none
+    builders: {{max: 2, memory: 128MiB, disk: 32MiB, pids: 64}}
+    ci: {{github: {{url: "{url}/acme", token: github, labels: [mayfly]}}}}
+secrets:
+  github: {{file: key}}
+"""
 
 
 class Receiver:
@@ -64,17 +79,18 @@ class Receiver:
 
 
 @contextlib.contextmanager
-def world(receiver, approvals=0):
+def world(receiver=None, approvals=0, config=None, key=KEY):
     needs_containers()
     with Scratch() as folder:
         repository = Repository(folder)
         repository.write(Dockerfile=f"FROM {busybox_image()}\nCOPY word /word\nLABEL test={folder.name}\n", word="one\n")
         repository.commit("the first")
-        (folder / "key").write_bytes(KEY + b"\n")
+        (folder / "key").write_bytes(key + b"\n")
         (folder / "key").chmod(0o600)
         before = stored()
         try:
-            d = Daemon(folder, config=CONFIG.format(approvals=approvals, busybox=busybox_image(), address=f"127.0.0.1:{receiver.port}"))
+            config = config or CONFIG.format(approvals=approvals, busybox=busybox_image(), address=f"127.0.0.1:{receiver.port}")
+            d = Daemon(folder, config=config)
             d.repository = repository
             with d:
                 yield d
@@ -145,6 +161,30 @@ def the_next_daemon_tells_what_a_killed_one_could_not():
             d.start()
             wait_for(lambda: f"{r.got}; {d.said()}", lambda: r.taken() == ["released"])
             equal(d.get("/v1/builds/1").get("report"), None)
+
+
+@case
+def the_git_host_shows_how_the_builds_of_a_commit_stand():
+    github = GitHub()
+    try:
+        with world(config=BY_GITHUB.format(busybox=busybox_image(), url=github.url), key=TOKEN.encode()) as d:
+            equal(build(d)[0]["state"], "released")
+            shown = lambda: [body["state"] for _, _, body in github.statuses]
+            wait_for(lambda: f"{github.statuses}; {d.said()}", lambda: shown()[-1:] == ["success"])
+            check(set(shown()[:-1]) <= {"pending"}, shown())
+            where = {(repository, commit, body["context"]) for repository, commit, body in github.statuses}
+            equal(where, {("acme/site", d.repository.git("rev-parse", "HEAD"), "mayfly/tool")})
+            equal(github.statuses[-1][2]["description"], "tool 1.0.0 is released")
+            d.repository.write(word="")
+            d.repository.commit("a slip")
+            equal(build(d)[0]["state"], "failed")
+            wait_for(lambda: f"{github.statuses}; {d.said()}", lambda: shown()[-1] == "failure")
+            equal(github.statuses[-1][1], d.repository.git("rev-parse", "HEAD"))
+            check("trial" in github.statuses[-1][2]["description"], github.statuses[-1])
+            kinds = [e["kind"] for e in d.get("/v1/ledger?subject=build/2")["entries"]]
+            check("build.status-failed" not in kinds, kinds)
+    finally:
+        github.close()
 
 
 main()

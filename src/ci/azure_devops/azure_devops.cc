@@ -31,8 +31,12 @@ json::object to_json(const Capabilities& capabilities) {
 AzureDevOps::AzureDevOps(Account account, SecretStore& secrets, const Log& log)
     : client_(std::move(account), secrets), log_(log) {}
 
-std::string AzureDevOps::place() const {
-  return to_lower(client_.account().url + " " + client_.account().pool);
+std::string AzureDevOps::place() const { return to_lower(client_.account().url + " " + client_.account().pool); }
+
+std::string AzureDevOps::connection() const {
+  const auto& a = client_.account();
+  return fmt::format("{}|{}|{}|{}|{}", to_lower(a.url), a.token_secret, a.tenant_id, a.client_id,
+                     a.client_secret_secret);
 }
 
 CiRunner AzureDevOps::runner() const { return {"#!/bin/sh\nexec /opt/azure-agent/take-one-job\n", {}}; }

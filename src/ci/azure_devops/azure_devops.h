@@ -28,19 +28,24 @@ inline constexpr Duration usual_pause = seconds(5);         // between two looks
 inline constexpr Duration careful_pause = seconds(30);      // when the service's limit is near
 inline constexpr Duration second_job_grace = seconds(300);  // for which a registration with a second job is kept
 
-class AzureDevOps final : public Ci {
+class AzureDevOps final : public Ci, public CiCommitStatuses {
  public:
   // `secrets` and `log` outlive it.
   AzureDevOps(Account account, SecretStore& secrets, const Log& log);
 
   std::string_view kind() const override { return "azure-devops"; }
   std::string place() const override;
+  std::string connection() const override;
   CiRunner runner() const override;
   Result<CiSight> observe(Deadline deadline) override;
   Result<CiCredential> mint(const std::string& name, const CiJob& job, Deadline deadline) override;
   Result<std::optional<CiJob>> taken(const CiRegistration& registration, Deadline deadline) override;
   Result<void> forget(const CiRegistration& registration, Deadline deadline) override;
   Result<std::vector<CiRegistration>> registrations(const std::string& prefix, Deadline deadline) override;
+  void abandon() override { client_.abandon(); }
+  CiCommitStatuses* commit_statuses() override { return this; }
+  // azure_devops_statuses.cc
+  Result<void> set_status(const CommitStatus& status, Deadline deadline) override;
 
  private:
   Result<Pool> pool(Deadline deadline);

@@ -117,9 +117,9 @@ Result<HttpAnswer> Client::exchange(const HttpServer& server, HttpRequest reques
   if (left <= Duration{}) return fail(ErrorCode::timeout, "no time was left to ask", server.url);
   request.timeout = std::min<Duration>(left, seconds(60));
   request.limit = max_body;
-  if (&server != &server_) return HttpClient(server).request(request);
+  if (&server != &server_) return HttpClient(server).request(request, stop_);
   Borrowed client(mutex_, idle_, server_);
-  auto answer = (*client).request(request);
+  auto answer = (*client).request(request, stop_);
   if (answer) client.give_back();
   return answer;
 }
@@ -165,7 +165,7 @@ Result<std::string> Client::authorization(Deadline deadline) {
 }
 
 Result<Reply> Client::call(const std::string& method, const std::string& path, const std::string& body,
-                           Deadline deadline) {
+                           Deadline deadline, const std::string& rights) {
   if (auto wait = pace().wait; wait > Duration{})
     return fail(ErrorCode::unavailable, fmt::format("Azure DevOps asked for no requests for {}", format_duration(wait)),
                 account_.url);
@@ -186,7 +186,7 @@ Result<Reply> Client::call(const std::string& method, const std::string& path, c
       token_.clear();
       continue;
     }
-    return judge(std::move(answer), method + " " + path.substr(0, path.find('?')));
+    return judge(std::move(answer), method + " " + path.substr(0, path.find('?')), rights);
   }
 }
 
@@ -203,7 +203,7 @@ void Client::note_headers(const HttpAnswer& answer) {
   if (theirs) behind_ = seconds(*theirs - std::time(nullptr));
 }
 
-Result<Reply> Client::judge(HttpAnswer answer, const std::string& what) {
+Result<Reply> Client::judge(HttpAnswer answer, const std::string& what, const std::string& rights) {
   auto said = error_message(answer.body);
   auto describe = [&](std::string_view meaning) {
     return fmt::format("{}: {} ({}){}{}", what, meaning, answer.status, said.empty() ? "" : ": ", said);
@@ -221,9 +221,11 @@ Result<Reply> Client::judge(HttpAnswer answer, const std::string& what) {
   if (answer.status == 403)
     return fail(
         ErrorCode::denied, describe("not allowed"), account_.url,
-        fmt::format("Give it the role Administrator of the agent pool '{}' (Organization settings, Agent pools, "
-                    "Security); a token also needs the scope Agent Pools (read, manage).",
-                    account_.pool));
+        !rights.empty()
+            ? rights
+            : fmt::format("Give it the role Administrator of the agent pool '{}' (Organization settings, Agent pools, "
+                          "Security); a token also needs the scope Agent Pools (read, manage).",
+                          account_.pool));
   if (answer.status == 404) return fail(ErrorCode::not_found, describe("not found"), account_.url);
   if (answer.status == 409) return fail(ErrorCode::conflict, describe("conflict"), account_.url);
   if (answer.status == 429) return fail(ErrorCode::unavailable, describe("too many requests"), account_.url);

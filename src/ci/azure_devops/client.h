@@ -34,8 +34,11 @@ class Client {
   // `path` is below the account's URL: "/_apis/…". 200–299 with JSON is a Reply (204, or no body: an empty one).
   // Errors: not_found, conflict, invalid (400), denied (401, 403, and a sign-in page instead of an answer: what the
   // service sends for a bad token), unavailable (5xx, the network, 429, and while we were asked to wait: see pace()),
-  // timeout.
-  Result<Reply> call(const std::string& method, const std::string& path, const std::string& body, Deadline deadline);
+  // timeout. `rights`: what to grant where it is not allowed; empty: those over the agent pool.
+  Result<Reply> call(const std::string& method, const std::string& path, const std::string& body, Deadline deadline,
+                     const std::string& rights = {});
+  // From now on every call is given up, with `unavailable`.
+  void abandon() { stop_.raise(); }
 
   // The value of the secret that the fallback hands out.
   Result<std::string> fallback_token();
@@ -48,13 +51,14 @@ class Client {
   Result<HttpAnswer> exchange(const HttpServer& server, HttpRequest request, Deadline deadline);
   Result<std::string> authorization(Deadline deadline);
   Result<std::string> entra_token(Deadline deadline);
-  Result<Reply> judge(HttpAnswer answer, const std::string& what);
+  Result<Reply> judge(HttpAnswer answer, const std::string& what, const std::string& rights);
   void note_headers(const HttpAnswer& answer);
 
   Account account_;
   SecretStore& secrets_;
   HttpServer server_, login_;
   std::string base_;  // the URL's path
+  os::StopSignal stop_;
   mutable std::mutex mutex_;
   std::vector<HttpClient> idle_;  // connections to server_
   std::string token_;             // Entra's, while it is good

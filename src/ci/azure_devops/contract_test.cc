@@ -46,6 +46,21 @@ class AzureBench final : public CiBench {
     return names;
   }
   void register_stranger(const std::string& name) override { server_.tell("register", {{"name", name}}); }
+  std::vector<std::string> statuses() override {
+    std::vector<std::string> out;
+    auto state = server_.state();
+    for (const auto& s : state["statuses"].as_array()) out.emplace_back(s.as_string());
+    return out;
+  }
+  CommitStatus status_of_commit() override {
+    return {"acme/the site", std::string(40, 'c'), "mayfly/tool", {}, "building"};
+  }
+  std::string word_of(CommitState s) override {
+    return s == CommitState::pending     ? "pending"
+           : s == CommitState::succeeded ? "succeeded"
+           : s == CommitState::failed    ? "failed"
+                                         : "error";
+  }
   int requests() override { return static_cast<int>(server_.state()["seen"].as_array().size()); }
   void skew(Duration ahead) override {
     server_.tell("set", {{"skew", std::chrono::duration_cast<seconds>(ahead).count()}});

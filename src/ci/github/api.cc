@@ -1,7 +1,6 @@
 #include "ci/github/api.h"
 
 #include <algorithm>
-#include <thread>
 
 #include <fmt/format.h>
 
@@ -62,7 +61,7 @@ Result<void> Api::admit(Urgency urgency, Deadline deadline) {
     if (wait > longest_wait || wait > left(deadline))
       return fail(ErrorCode::exhausted,
                   fmt::format("GitHub's rate limit leaves no request for {}", format_duration(wait)), address_.server);
-    std::this_thread::sleep_for(wait);
+    if (stop_.wait(wait)) return fail(ErrorCode::unavailable, "given up: the daemon ends", address_.server);
   }
 }
 
@@ -84,7 +83,7 @@ Result<HttpAnswer> Api::send(const Call& call, const std::string& path, const st
     if (!idle_.empty()) client = std::move(idle_.back()), idle_.pop_back();
   }
   if (!client) client = std::make_unique<HttpClient>(HttpServer{.url = address_.server});
-  auto answer = client->request(request);
+  auto answer = client->request(request, stop_);
   std::lock_guard lock(mutex_);
   if (answer) {
     budget_.heard(answer->status, answer->headers, about_a_limit(*answer), clock_.now());

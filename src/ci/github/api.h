@@ -67,6 +67,8 @@ class Api {
   Duration wait();
   // By GitHub's clock.
   Time server_now();
+  // From now on every call is given up, with `unavailable`.
+  void abandon() { stop_.raise(); }
   const Credentials& credentials() const { return credentials_; }
 
  private:
@@ -90,6 +92,7 @@ class Api {
   const Address address_;
   const Credentials credentials_;
   const Clock& clock_;
+  os::StopSignal stop_;
 
   std::mutex mutex_;  // all below
   RateBudget budget_;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 
+#include "ci/github/commit_status.h"
 #include "ci/github/deliveries.h"
 #include "ci/github/queue.h"
 #include "ci/github/runners.h"
@@ -14,7 +15,7 @@
 
 namespace mayfly::github {
 
-class Connector final : public Ci, public CiWebhooks {
+class Connector final : public Ci, public CiWebhooks, public CiCommitStatuses {
  public:
   // `secrets` and `clock` outlive it.
   Connector(Settings settings, std::shared_ptr<Api> api, std::shared_ptr<Queue> queue, SecretStore& secrets,
@@ -22,17 +23,23 @@ class Connector final : public Ci, public CiWebhooks {
 
   std::string_view kind() const override { return "github"; }
   std::string place() const override;
+  std::string connection() const override { return settings_.account(); }
   CiRunner runner() const override;
   Result<CiSight> observe(Deadline deadline) override;
   Result<CiCredential> mint(const std::string& name, const CiJob& job, Deadline deadline) override;
   Result<std::optional<CiJob>> taken(const CiRegistration& registration, Deadline deadline) override;
   Result<void> forget(const CiRegistration& registration, Deadline deadline) override;
   Result<std::vector<CiRegistration>> registrations(const std::string& prefix, Deadline deadline) override;
+  void abandon() override { api_->abandon(); }
+  CiCommitStatuses* commit_statuses() override { return this; }
   CiWebhooks* webhooks() override { return settings_.webhook_secret.empty() ? nullptr : this; }
 
   std::string hook() const override;
   Result<CiNews> receive(const std::vector<std::pair<std::string, std::string>>& headers,
                          std::string_view body) override;
+  Result<void> set_status(const CommitStatus& status, Deadline deadline) override {
+    return set_commit_status(*api_, status, deadline);
+  }
 
  private:
   CiSight throttled(CiSight sight);

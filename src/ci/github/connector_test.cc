@@ -61,6 +61,16 @@ class Bench final : public testing_support::CiBench {
   void register_stranger(const std::string& name) override {
     lock(), world_.server.runners[static_cast<std::int64_t>(world_.server.runners.size()) + 5000] = {name, false, {}};
   }
+  std::vector<std::string> statuses() override {
+    auto guard = lock();
+    return world_.server.statuses;
+  }
+  std::string word_of(CommitState s) override {
+    return s == CommitState::pending     ? "pending"
+           : s == CommitState::succeeded ? "success"
+           : s == CommitState::failed    ? "failure"
+                                         : "error";
+  }
   int requests() override {
     auto guard = lock();
     return world_.server.requests;

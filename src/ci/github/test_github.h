@@ -67,6 +67,7 @@ class FakeGithub {
   std::vector<std::string> repositories{"acme/site"};
   std::vector<Delivery> deliveries;
   std::set<std::int64_t> redelivered;
+  std::vector<std::string> statuses;  // "acme/site COMMIT state context description"
   Fault fault = Fault::none;
   std::string lose_reply_to;           // of the next request to a path that ends like this: done, then 502
   std::vector<std::string> asked;      // "GET /repos/…", prefix and query left out
@@ -89,6 +90,7 @@ class FakeGithub {
   Answer make_runner(const Asked& asked);
   Answer about_runs(const Asked& asked, const std::string& repository, const std::string& rest);
   Answer token(const std::string& path);
+  Answer set_status(const Asked& asked, const std::string& repository, const std::string& commit);
   Answer about_deliveries(const Asked& asked, const std::string& rest);
   Answer page(const Asked& asked, const std::string& name, const std::vector<json::value>& all);
   bool is_app(const std::string& bearer);

@@ -202,9 +202,12 @@ Answer FakeGithub::route(const Asked& a, const std::string& path) {
   }
   for (std::string place : {"/orgs/acme/actions/runners", "/repos/acme/site/actions/runners"})
     if (path.starts_with(place)) return about_runners(a, path.substr(place.size()));
-  for (const auto& r : repositories)
+  for (const auto& r : repositories) {
     if (auto base = "/repos/" + r + "/actions/"; path.starts_with(base))
       return about_runs(a, r, path.substr(base.size()));
+    if (auto base = "/repos/" + r + "/statuses/"; path.starts_with(base) && a.method == "POST")
+      return set_status(a, r, path.substr(base.size()));
+  }
   return message(404, "Not Found");
 }
 
@@ -216,6 +219,15 @@ Answer FakeGithub::token(const std::string& path) {
                     {"expires_at", format_time(now() + token_life)},
                     {"permissions", {{"actions", "read"}}},
                     {"repository_selection", "all"}});
+}
+
+Answer FakeGithub::set_status(const Asked& a, const std::string& repository, const std::string& commit) {
+  auto body = json::parse(a.body).as_object();
+  auto text = [&](const char* key) { return std::string(body.at(key).as_string()); };
+  if (text("description").size() > 140) return message(422, "Validation Failed");
+  statuses.push_back(
+      fmt::format("{} {} {} {} {}", repository, commit, text("state"), text("context"), text("description")));
+  return said(201, {{"id", 1}, {"state", body.at("state")}, {"target_url", nullptr}, {"creator", nullptr}});
 }
 
 Answer FakeGithub::make_runner(const Asked& a) {
