@@ -319,7 +319,7 @@ TEST_P(CiContract, KeepsItsDeadline) {
   EXPECT_FALSE(ci().mint("mf-abc123-general-2", CiJob{.id = id(1)}, shortly()));
   EXPECT_FALSE(ci().forget(mine, shortly()));
   EXPECT_FALSE(ci().registrations("mf-", shortly()));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(15));  // and not for ever
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(60));  // and not until the server hangs up
   bench().fault(CiServerFault::none);
 }
 
