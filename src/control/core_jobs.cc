@@ -156,9 +156,18 @@ bool Core::create_files(JobId id) {
   return !ec;
 }
 
-// The next job's directory, while nobody waits for it: a mkdir may take as long as a whole warm start.
+// The next job's directory and what will be written into it, while nobody waits for it: making one of them may take as
+// long as a whole warm start.
 void Core::create_next_files() {
-  if (files_made_up_to_ < next_job_ && create_files(next_job_)) files_made_up_to_ = next_job_;
+  if (files_made_up_to_ >= next_job_ || parts_.paths.root.empty() || !create_files(next_job_)) return;
+  files_made_up_to_ = next_job_;
+  const auto& paths = parts_.paths;
+  for (const auto& path : {paths.log(next_job_), paths.log_index(next_job_), paths.result(next_job_)}) {
+    std::ofstream made(path, std::ios::app);  // what cannot be made now is made with the order, which tells why not
+    std::error_code ec;
+    using enum std::filesystem::perms;
+    std::filesystem::permissions(path, owner_read | owner_write, ec);
+  }
 }
 
 Result<AgentOrder> Core::order_for(const Job& job, const Builder& builder) {

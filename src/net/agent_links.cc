@@ -1,9 +1,7 @@
 #include "net/agent_links.h"
 
-#include <openssl/crypto.h>
-
-#include <deque>
 #include <map>
+#include <thread>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -12,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "net/agent_outbox.h"
 #include "net/agent_wire.h"
 #include "net/event_loop.h"
 #include "net/stream.h"
@@ -21,24 +20,16 @@ namespace mayfly::net {
 namespace {
 
 constexpr auto retry_pause = milliseconds(2);
-constexpr std::size_t max_queued = 16;  // messages; control sends four in a builder's life
-
-struct Outgoing {
-  std::string bytes;
-  std::vector<Fd> fds;
-  std::size_t sent = 0;
-  ~Outgoing() { OPENSSL_cleanse(bytes.data(), bytes.size()); }  // an order holds the job's secrets
-  Outgoing(std::string b, std::vector<Fd> f) : bytes(std::move(b)), fds(std::move(f)) {}
-  Outgoing(Outgoing&&) = default;
-};
 
 // One builder's line. Lives as long as its coroutines run; `closed` makes it mute.
 class Link final : public std::enable_shared_from_this<Link> {
  public:
-  Link(asio::io_context& context, BuilderId builder, std::string address, const AgentSink& sink, const Log& log)
+  Link(asio::io_context& context, BuilderId builder, std::string address, std::shared_ptr<AgentOutbox> outbox,
+       const AgentSink& sink, const Log& log)
       : context_(context),
         builder_(std::move(builder)),
         address_(std::move(address)),
+        outbox_(std::move(outbox)),
         sink_(sink),
         log_(log),
         timer_(context),
@@ -51,11 +42,10 @@ class Link final : public std::enable_shared_from_this<Link> {
   }
 
   void send(std::string text, std::vector<Fd> fds) {
-    if (queue_.size() >= max_queued) return broken("the agent does not take its messages");
-    queue_.emplace_back(agent::frame(text), std::move(fds));
-    OPENSSL_cleanse(text.data(), text.size());
+    if (!outbox_->add(std::move(text), std::move(fds))) return broken("the agent does not take its messages");
     out_.notify();
   }
+  void send_rest() { out_.notify(); }
 
   void refuse(JobId job, std::string why) {
     AgentEvent event{.kind = AgentEvent::Kind::refused,
@@ -71,12 +61,11 @@ class Link final : public std::enable_shared_from_this<Link> {
     closed_ = true;
     timer_.cancel();
     out_.notify();
+    outbox_->closed();
     if (stream_) stream_->close();
   }
 
   bool closed() const { return closed_; }
-
-  JobId held = 0;  // the job whose order the agent holds
 
  private:
   void tell(AgentEvent event) {
@@ -113,6 +102,7 @@ class Link final : public std::enable_shared_from_this<Link> {
       auto fd = connect_unix(address_);
       if (fd) {
         stream_ = make_plain_stream(context_, std::move(*fd));
+        outbox_->open(stream_->fd());
         co_return true;
       }
       auto now = std::chrono::steady_clock::now();
@@ -185,32 +175,24 @@ class Link final : public std::enable_shared_from_this<Link> {
 
   Task<void> write_queue() {
     while (!closed_) {
-      if (queue_.empty()) {
+      auto all = outbox_->flush();
+      if (!all) {
+        broken(all.error().text());
+        co_return;
+      }
+      if (*all) {
         co_await out_.wait();
         continue;
       }
-      auto& next = queue_.front();
-      static const std::vector<Fd> none;
-      auto sent = send_with_fds(stream_->fd(), std::string_view(next.bytes).substr(next.sent),
-                                next.sent == 0 ? next.fds : none);
-      if (!sent) {
-        broken(sent.error().text());
-        co_return;
-      }
-      if (*sent > 0) next.fds.clear();
-      next.sent += *sent;
-      if (next.sent == next.bytes.size()) {
-        queue_.pop_front();
-      } else if (*sent == 0) {
-        bool writable = co_await stream_->writable();
-        if (!writable) co_return;  // the reader sees the same break and tells of it
-      }
+      bool writable = co_await stream_->writable();
+      if (!writable) co_return;  // the reader sees the same break and tells of it
     }
   }
 
   asio::io_context& context_;
   const BuilderId builder_;
   const std::string address_;
+  const std::shared_ptr<AgentOutbox> outbox_;
   const AgentSink& sink_;
   const Log& log_;
   Duration patience_{};
@@ -218,7 +200,6 @@ class Link final : public std::enable_shared_from_this<Link> {
   asio::steady_timer timer_;
   Signal out_;
   std::unique_ptr<Stream> stream_;
-  std::deque<Outgoing> queue_;
   bool closed_ = false, greeted_ = false;
 };
 
@@ -240,8 +221,10 @@ class AgentLinks final : public Agents {
   }
 
   void connect(const BuilderId& builder, const std::string& address, Duration patience) override {
-    loop_.post([this, builder, address, patience] {
-      auto link = std::make_shared<Link>(loop_.context(), builder, address, sink_, log_);
+    auto outbox = std::make_shared<AgentOutbox>();
+    lines_[builder] = {outbox, 0};
+    loop_.post([this, builder, address, patience, outbox = std::move(outbox)] {
+      auto link = std::make_shared<Link>(loop_.context(), builder, address, outbox, sink_, log_);
       auto& entry = links_[builder];
       if (entry) entry->close();
       entry = link;
@@ -250,21 +233,27 @@ class AgentLinks final : public Agents {
   }
 
   void prepare(const BuilderId& builder, const AgentOrder& order) override {
-    loop_.post([this, builder, order = std::make_shared<AgentOrder>(order)] {
-      auto found = links_.find(builder);
-      if (found == links_.end() || found->second->closed()) return;
-      order->message.hold = true;
-      // What is wrong with it, assign() will tell.
-      if (give(*found->second, *order)) found->second->held = order->message.job;
-    });
+    auto held = order.message;
+    held.hold = true;
+    auto text = agent::encode(held);
+    if (text.size() > agent::max_frame) return;  // what is wrong with it, assign() will tell
+    auto files = open_order_files(order);
+    if (!files || !send_now(builder, text, *files)) return;
+    lines_[builder].held = order.message.job;
+    // The kernel likes to wake the agent on this thread's processor. What the agent has to do now, until the job's
+    // process goes its own way, is less than what this thread goes on with: writing the record.
+    std::this_thread::yield();
   }
 
   void assign(const BuilderId& builder, AgentOrder order) override {
-    loop_.post([this, builder, order = std::make_shared<AgentOrder>(std::move(order))] {
-      const JobId job = order->message.job;
+    const JobId job = order.message.job;
+    auto found = lines_.find(builder);
+    const bool held = found != lines_.end() && found->second.held == job;
+    if (held && send_now(builder, agent::encode(agent::Begin{job}), {})) return;
+    loop_.post([this, builder, held, job, order = std::make_shared<AgentOrder>(std::move(order))] {
       auto link = line(builder, job);
       if (!link) return;
-      if (link->held == job) return link->send(agent::encode(agent::Begin{job}), {});
+      if (held) return link->send(agent::encode(agent::Begin{job}), {});
       if (auto given = give(*link, *order); !given) link->refuse(job, given.error().text());
     });
   }
@@ -276,6 +265,7 @@ class AgentLinks final : public Agents {
     loop_.post([this, builder] { pass(builder, agent::Release{}); });
   }
   void disconnect(const BuilderId& builder) override {
+    lines_.erase(builder);
     loop_.post([this, builder] {
       auto found = links_.find(builder);
       if (found == links_.end()) return;
@@ -285,6 +275,24 @@ class AgentLinks final : public Agents {
   }
 
  private:
+  // Control's own end of a line.
+  struct Line {
+    std::shared_ptr<AgentOutbox> outbox;
+    JobId held = 0;  // the job whose order the agent holds
+  };
+
+  // False: it was not sent, and the loop has to.
+  bool send_now(const BuilderId& builder, const std::string& text, const std::vector<Fd>& files) {
+    auto found = lines_.find(builder);
+    if (found == lines_.end()) return false;
+    auto sent = found->second.outbox->send_now(text, files);
+    if (sent == AgentOutbox::Sent::partly)
+      loop_.post([this, builder] {
+        if (auto link = links_.find(builder); link != links_.end()) link->second->send_rest();
+      });
+    return sent != AgentOutbox::Sent::not_at_all;
+  }
+
   std::shared_ptr<Link> line(const BuilderId& builder, JobId job) {
     auto found = links_.find(builder);
     if (found != links_.end() && !found->second->closed()) return found->second;
@@ -318,7 +326,8 @@ class AgentLinks final : public Agents {
   const AgentSink sink_;
   const Log& log_;
   EventLoop loop_;
-  std::map<BuilderId, std::shared_ptr<Link>> links_;
+  std::map<BuilderId, Line> lines_;                   // control's
+  std::map<BuilderId, std::shared_ptr<Link>> links_;  // the loop's
 };
 
 }  // namespace

@@ -230,6 +230,32 @@ TEST_F(AgentLinksTest, AnOrderOfMegabytesArrivesWhole) {
   EXPECT_EQ(agent.fds.size(), 3u) << "descriptors go once, with the first byte";
 }
 
+TEST_F(AgentLinksTest, APreparedOrderOfMegabytesArrivesWholeAndBeforeItsBeginning) {
+  FakeAgent agent(dir_.file("a"));
+  connect_and_greet(agent);
+  auto o = order();
+  o.message.argv.clear();
+  o.message.script = std::string(5 << 20, 's');
+  links_->prepare("b-1", o);
+  links_->assign("b-1", o);
+  auto held = agent.hear();
+  ASSERT_TRUE(held && std::holds_alternative<agent::Assign>(*held));
+  EXPECT_TRUE(std::get<agent::Assign>(*held).script == o.message.script);
+  EXPECT_EQ(agent.fds.size(), 3u);
+  auto begin = agent.hear();
+  EXPECT_TRUE(begin && std::holds_alternative<agent::Begin>(*begin));
+}
+
+TEST_F(AgentLinksTest, APreparedOrderWhoseAgentIsGoneIsUnreachable) {
+  FakeAgent agent(dir_.file("a"));
+  connect_and_greet(agent);
+  links_->prepare("b-1", order());
+  ASSERT_TRUE(agent.hear());
+  agent.hang_up();
+  links_->assign("b-1", order());
+  EXPECT_EQ(next().kind, Kind::unreachable);
+}
+
 TEST_F(AgentLinksTest, AnOrderThatCannotBeGivenIsRefusedWithTheReason) {
   FakeAgent agent(dir_.file("a"));
   connect_and_greet(agent);
