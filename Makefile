@@ -37,6 +37,10 @@ bench-plan: deps ## one plan over 1,000 pools and 100,000 builders
 	@cmake --build build/release --target plan_bench
 	@build/release/src/plan/plan_bench
 
+.PHONY: bench-simulate
+bench-simulate: build ## a million simulated jobs, of several shapes
+	@bench/simulate.py
+
 .PHONY: asan
 asan: deps ## unit and contract tests under AddressSanitizer and UBSan
 	@tools/run-tests asan

@@ -141,7 +141,7 @@ struct ControlParts {
   // Called with every plan before it is carried out. A simulation counts here what jobs wait for. May be empty.
   std::function<void(const plan::Plan&)> on_plan = {};
   // Called with the name of every step boundary ("control.before-commit", …). The crash tests kill the daemon here.
-  std::function<void(std::string_view step)> on_step = [](std::string_view) {};
+  std::function<void(std::string_view step)> on_step = {};
   // Called on the control thread, once, when after drain() no builder is left. May be empty.
   std::function<void()> on_drained = {};
   // Called on the control thread with a configuration that is in force from now on. May be empty.

@@ -25,6 +25,10 @@ void Core::record(std::string kind, std::string subject, std::string detail) {
   batch_.ledger.push_back({now(), std::move(kind), std::move(subject), std::move(detail)});
 }
 
+void Core::reach(std::string_view name, std::string_view side) {
+  if (parts_.on_step) parts_.on_step(fmt::format("{}.{}", name, side));
+}
+
 void Core::wake_by(Time t) {
   if (!wake_ || t < *wake_) wake_ = t;
 }
@@ -205,7 +209,7 @@ void Core::flush() {
   dirty_builders_.clear();
   dirty_pools_.clear();
   if (!batch_.empty()) {
-    parts_.on_step("commit.before");
+    reach("commit", "before");
     if (auto written = parts_.store.commit(batch_); !written) {
       if (store_problem_.empty()) parts_.log.error("cannot write to the store: {}", written.error().text());
       store_problem_ = written.error().text();
@@ -217,7 +221,7 @@ void Core::flush() {
       wake_by(now());  // this step has not planned
     }
     store_problem_.clear();
-    parts_.on_step("commit.after");
+    reach("commit", "after");
     batch_ = {};
     ended_jobs_.clear();
     gone_builders_.clear();
@@ -231,9 +235,9 @@ void Core::flush() {
   for (bool urgent : {true, false})
     for (auto& e : effects) {
       if (e.urgent != urgent) continue;
-      parts_.on_step(e.name + ".before");
+      reach(e.name, "before");
       e.run();
-      parts_.on_step(e.name + ".after");
+      reach(e.name, "after");
     }
   if (std::exchange(time_for_files_, false)) create_next_files();
 }

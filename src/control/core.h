@@ -137,6 +137,7 @@ class Core {
   Job with_reason(const Job& job);
   void sum_up_waits(std::map<PoolName, PoolStatus*>& pools);
   void flush();
+  void reach(std::string_view name, std::string_view side);
   void effect(std::string name, std::function<void()> run) { effects_.push_back({std::move(name), std::move(run)}); }
   // In their order, before all that are not urgent: a waiting job is not to wait for the answers to clients.
   void urgent_effect(std::string name, std::function<void()> run) {

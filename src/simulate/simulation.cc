@@ -358,7 +358,7 @@ Duration fitting_resolution(const Config& config, const Workload& workload) {
   double span = std::max(1.0, std::chrono::duration<double>(arrivals).count());
   bool full = work / span > 0.9 * most;  // then jobs wait, and are looked at as well
   double builders = full ? most : work / span;
-  double step = 2e-6 + 0.13e-6 * builders + (full ? 0.4e-6 * most : 0);
+  double step = full ? 2e-6 + 0.13e-6 * builders + 0.4e-6 * most : 0.2e-6 + 0.01e-6 * builders;
   double steps = jobs * (full ? 5 : 2.5);
   constexpr double budget = 20, per_job = 12e-6;  // seconds
   if (jobs * per_job + steps * step <= budget) return {};
