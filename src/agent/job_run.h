@@ -21,8 +21,7 @@ struct JobFiles {
 
 class JobRun {
  public:
-  // default_user: of an order that names none.
-  JobRun(Assign order, JobFiles files, int oom_events, const std::optional<User>& default_user);
+  JobRun(Assign order, JobFiles files, int oom_events);
 
   // Makes ready what can be before start(): no process of the job's acts yet, and what fails will fail again at
   // start().
@@ -45,7 +44,6 @@ class JobRun {
   enum class Phase { idle, unpacking, running, draining, packing, recording, done };
 
   Result<void> become_ready();
-  void watch();
   Result<Command> command();
   tl::expected<Spawned, SpawnFailure> spawn_main();
   void run(Instant now);
@@ -66,8 +64,7 @@ class JobRun {
   JobFiles files_;
   std::vector<std::string> patterns_;
   Pump pump_;
-  int oom_events_;
-  std::optional<OomWatch> oom_;
+  OomWatch oom_;
   std::optional<DiskWatch> disk_;
   std::optional<User> user_;
   std::optional<Standby> standby_;

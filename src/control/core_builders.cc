@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "control/builder_causes.h"
 #include "control/core.h"
 
 namespace mayfly {
@@ -151,10 +152,10 @@ void Core::start_failed(Builder& b, const Error& error) {
     if (auto* tally = tally_of(b.pool, b.image_version)) ++tally->failed_starts;
   }
   remember_start(b, error.text());
-  on_start_failed(b, error.text());
+  on_start_failed(b, error.text(), now());
   record("builder.start-failed", subject(b.id), json::serialize(json::object{{"problem", error.text()}}));
   parts_.log.warning("builder {} could not be started: {}", b.id, error.text());
-  stop_builder(b, "it could not be started: " + error.text());
+  stop_builder(b, std::string(causes::not_started) + error.text());
 }
 
 void Core::remember_start(const Builder& b, const std::string& problem) {
@@ -233,9 +234,9 @@ void Core::on_agent(const AgentEvent& event) {
     case AgentEvent::Kind::unreachable:
       return on_unreachable(b, event.text);
     case AgentEvent::Kind::refused:
-      on_builder_died(b, "it refused its job: " + event.text);
+      on_builder_died(b, std::string(causes::refused) + event.text, now());
       lose_job_of(b, "its builder refused it: " + event.text);
-      return stop_builder(b, "it refused its job: " + event.text);
+      return stop_builder(b, std::string(causes::refused) + event.text);
     case AgentEvent::Kind::started: {
       auto j = jobs_.find(b.job);
       if (j == jobs_.end() || event.job != b.job || j->second.state != JobState::assigned) return;
@@ -273,6 +274,8 @@ void Core::on_hello(Builder& b, const agent::Hello& hello) {
   if (b.state == BuilderState::requested) b.state = BuilderState::starting;
   if (b.state != BuilderState::starting) return;
   b.state = BuilderState::ready;
+  save(b);
+  if (b.ready_at != Time{}) return;  // adopted: that it came up once shows nothing new
   b.ready_at = now();
   if (auto* version = version_view(b.pool, b.image_version)) {
     version->starts.failed = 0;
@@ -285,7 +288,6 @@ void Core::on_hello(Builder& b, const agent::Hello& hello) {
   remember_start(b, {});
   on_ready(b);
   record("builder.ready", subject(b.id), "{}");
-  save(b);
 }
 
 void Core::on_finished(Builder& b, const agent::Finished& finished) {
@@ -298,7 +300,7 @@ void Core::on_finished(Builder& b, const agent::Finished& finished) {
   j.log_bytes = finished.log_bytes;
   j.log_truncated = finished.log_truncated;
   conclude(j, finished.result);
-  stop_builder(b, "its job ended");
+  stop_builder(b, std::string(causes::job_ended));
   time_for_files_ = true;
 }
 
@@ -307,14 +309,14 @@ void Core::on_unreachable(Builder& b, const std::string& why) {
     case BuilderState::starting:
       return start_failed(b, Error{ErrorCode::unavailable, "its agent did not answer: " + why, {}, {}});
     case BuilderState::ready:
-      on_builder_died(b, why);
-      return stop_builder(b, "its agent went away: " + why);
+      on_builder_died(b, why, now());
+      return stop_builder(b, std::string(causes::went_away) + why);
     case BuilderState::busy:
       // The agent writes the result before it says so: a line that broke in between loses nothing.
       if (ended_unseen(b)) return;
-      on_builder_died(b, why);
+      on_builder_died(b, why, now());
       lose_job_of(b, "its builder went away: " + why);
-      return stop_builder(b, "its agent went away: " + why);
+      return stop_builder(b, std::string(causes::went_away) + why);
     default:
       return;
   }

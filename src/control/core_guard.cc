@@ -31,7 +31,6 @@ void Core::clock_jumped(Duration by) {
   for (auto& [id, at] : cancel_deadlines_) at += by;
   for (auto& [id, at] : stop_retries_) at += by;
   for (auto& [name, at] : list_retries_) at += by;
-  ci_clock_jumped(by);
   if (next_sweep_ != Time{}) next_sweep_ += by;
   for (auto& [name, p] : pool_versions_)
     if (p.rollout && !is_over(p.rollout->state)) p.rollout->state_at += by;
@@ -72,16 +71,16 @@ void Core::put_trust_on_view() {
   }
 }
 
-void Core::on_start_failed(const Builder& b, const std::string& problem) {
+void Core::on_start_failed(const Builder& b, const std::string& problem, Time at) {
   auto [trust, fresh] = trusts_.try_emplace({b.platform, b.image_digest});
-  trust->second.starts.failed(now(), problem);
-  platforms_.at(b.platform).quarantine.failed(now(), problem, b.image_digest);
+  trust->second.starts.failed(at, problem);
+  platforms_.at(b.platform).quarantine.failed(at, problem, b.image_digest);
   if (fresh) put_trust_on_view();
 }
 
-void Core::on_builder_died(const Builder& b, const std::string& problem) {
+void Core::on_builder_died(const Builder& b, const std::string& problem, Time at) {
   auto [trust, fresh] = trusts_.try_emplace({b.platform, b.image_digest});
-  trust->second.losses.failed(now(), problem);
+  trust->second.losses.failed(at, problem);
   if (fresh) put_trust_on_view();
 }
 

@@ -62,7 +62,7 @@ Result<void> Core::recover() {
   }
   for (const auto& [name, p] : platforms_) ask_platform(name);
   publish_where_missing();
-  return {};
+  return recall();
 }
 
 void Core::ask_platform(const std::string& platform) {
@@ -126,8 +126,7 @@ void Core::adopt(Builder& b, bool alive) {
   record("builder.adopted", "builder/" + b.id, json::serialize(json::object{{"state", to_string(b.state)}}));
   if (b.state != BuilderState::busy) {
     b.state = BuilderState::starting;  // ready again once its agent has answered
-    b.requested_at = now();
-    roster_.moved(b);
+    roster_.moved(b, now());           // for which it has as long as a new one
     save(b);
   }
   effect("connect", [this, id = b.id, address = platforms_.at(b.platform).platform->agent_address(b.id)] {

@@ -89,6 +89,65 @@ TEST(Core, ABuilderThatAppearsAfterTheDaemonHasLookedIsFound) {
   EXPECT_TRUE(w.fake.builders().empty());
 }
 
+TEST(Core, WhatKeptFailingIsLeftAloneAfterARestartToo) {
+  World w;
+  w.pool().warm = 1;
+  w.platform.fail_launch(Error{ErrorCode::unavailable, "no"});
+  w.start();
+  auto tried = [&] { return w.store.builders(100)->size(); };
+  for (int i = 0; i < 200 && tried() < 8; ++i) {
+    w.clock.advance(seconds(5));
+    w.run(seconds(1));
+  }
+  ASSERT_EQ(tried(), 8u);
+  w.start();
+  auto id = w.submit();
+  w.run(seconds(5));
+  EXPECT_EQ(tried(), 8u);
+  EXPECT_EQ(w.job(id).waiting.code, ReasonCode::breaker_open);
+  w.platform.fail_launch({});
+  w.clock.advance(std::chrono::minutes(10));
+  w.run();
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+}
+
+TEST(Core, ARestartGrantsNoLaunchesOfTheSameMinuteAgain) {
+  World w;
+  w.config.platforms["local"].launches_per_minute = 2;
+  w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = std::chrono::minutes(50)}; };
+  w.start();
+  for (int i = 0; i < 3; ++i) w.submit();
+  w.run(seconds(1));
+  ASSERT_EQ(w.builders(), 2u);
+  w.start();
+  w.run(seconds(1));
+  EXPECT_EQ(w.builders(), 2u);
+  EXPECT_EQ(w.job(3).waiting.code, ReasonCode::rate_limited);
+  w.run(seconds(40));
+  EXPECT_EQ(w.builders(), 3u);
+}
+
+TEST(Core, AnAdoptedBuilderIsAsOldAsItWasAndIsRefreshed) {
+  World w;
+  w.clock.set(from_micros(1'800'000'000'000'000));  // 08:00 UTC
+  w.pool().warm = 1;
+  w.pool().schedule = {{.cron = "30 * * * *", .refresh = true}};
+  w.start();
+  w.run(seconds(1));
+  auto before = w.core().builders(false)->at(0);
+  w.start();
+  w.run(seconds(1));
+  auto adopted = w.core().builders(false)->at(0);
+  EXPECT_EQ(adopted.id, before.id);
+  EXPECT_EQ(adopted.state, BuilderState::ready);
+  EXPECT_EQ(adopted.requested_at, before.requested_at);
+  w.clock.advance(std::chrono::minutes(40));  // the daemon is away at the time of the refresh
+  w.start();
+  w.run(seconds(5));
+  ASSERT_EQ(w.builders(), 1u);
+  EXPECT_NE(w.core().builders(false)->at(0).id, before.id);
+}
+
 // The life of three jobs, of which one fails and one is cancelled, killed at every boundary in turn.
 std::vector<std::string> live(World& w, int crash_at) {
   std::vector<Job> ends(3);

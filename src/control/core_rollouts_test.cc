@@ -93,6 +93,40 @@ TEST_F(Rollouts, AJobSaysThatNoVersionWasReleasedAndRunsOnceOneWas) {
   EXPECT_FALSE(stands().rollout) << "there was nothing to move from";
 }
 
+TEST_F(Rollouts, APoolThatKeepsNothingIdleSeesOneBuilderComeUpAndNoMore) {
+  start();
+  release("a");
+  w.run(seconds(1));
+  release("b");
+  w.run(seconds(5));
+  EXPECT_EQ(state(), RolloutState::watching);
+  EXPECT_EQ(stands().rollout->new_tally.launched, 1);
+  EXPECT_EQ(stands().rollout->new_tally.ready, 1);
+  EXPECT_EQ(w.builders(), 0u) << "nothing waits for it";
+  w.run(std::chrono::hours(2));
+  EXPECT_EQ(state(), RolloutState::promoted);
+  EXPECT_EQ(stands().rollout->new_tally.launched, 1);
+}
+
+TEST_F(Rollouts, AVersionThatDoesNotComeUpIsFoundBeforeAJobNeedsIt) {
+  start();
+  release("a");
+  w.run(seconds(1));
+  jobs(1);
+  w.fake.behaviour = [](const BuilderRequest& r) {
+    FakeBehaviour b;
+    if (r.image.reference == "b") b.launch = FakeBehaviour::Launch::fails;
+    return b;
+  };
+  release("b");
+  w.run(std::chrono::minutes(3));
+  EXPECT_EQ(state(), RolloutState::rolled_back);
+  EXPECT_EQ(current(), "1.0.0");
+  jobs(1);
+  EXPECT_EQ(last.image_version, "general@1.0.0");
+  EXPECT_EQ(last.state, JobState::succeeded);
+}
+
 TEST_F(Rollouts, CandidatesAreReadyBeforeTheOldOnesGoAndBusyOnesFinish) {
   w.pool().warm = 2;
   start();

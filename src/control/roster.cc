@@ -125,7 +125,7 @@ plan::BuilderView& Roster::view_of(const Builder& b) {
   return *at;
 }
 
-void Roster::moved(const Builder& b) { view_of(b).since = b.requested_at; }
+void Roster::moved(const Builder& b, Time since) { view_of(b).since = since; }
 
 void Roster::remove(const Builder& b) {
   view_of(b).builder = nullptr;

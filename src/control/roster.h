@@ -28,8 +28,8 @@ class Roster {
   void remove(const Builder& builder);
   // After the job got a builder, began to run or went back to the queue: its time limit counts from `since` on.
   void moved(const Job& job, Time since = {});
-  // After the time at which it was asked for was changed.
-  void moved(const Builder& builder);
+  // Its time to get ready counts from `since` on.
+  void moved(const Builder& builder, Time since);
   // The wall clock was put on (or back): what has been going on since then has not become longer by that.
   void shift(Duration by);
 

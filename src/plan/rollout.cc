@@ -25,7 +25,7 @@ std::string unusable(const Rollout& r, const RolloutSight& s) {
   return {};
 }
 
-RolloutStep prove(const Rollout& r, const RolloutRules& rules, RolloutState next, Time now) {
+RolloutStep prove(const Rollout& r, const RolloutRules& rules, const RolloutSight& s, RolloutState next, Time now) {
   const auto& t = r.new_tally;
   if (t.jobs >= rules.min_jobs)
     return {
@@ -33,6 +33,9 @@ RolloutStep prove(const Rollout& r, const RolloutRules& rules, RolloutState next
         fmt::format("{} jobs on {} failed, {} on {}", failures(t), r.to.text(), failures(r.old_tally), r.from.text()),
         {}};
   Time until = r.state_at + rules.soak;
+  // One that no builder has come up from is not good yet, however long nothing was heard against it.
+  if (next == RolloutState::promoted && t.ready == 0 && s.room)
+    return {{}, "no builder of it has come up yet", now < until ? std::optional(until) : std::nullopt};
   if (now >= until)
     return {next,
             fmt::format("nothing spoke against it within {}; {} jobs failed", format_duration(rules.soak), failures(t)),
@@ -83,9 +86,9 @@ RolloutStep next_step(const Rollout& r, const RolloutRules& rules, const Rollout
   if (auto why = r.asked ? std::string() : evidence_against(r, rules); !why.empty())
     return {RolloutState::rolled_back, why, {}};
   if (r.paused) return {{}, "paused", {}};
-  if (r.state == RolloutState::canary) return prove(r, rules, RolloutState::warming, now);
+  if (r.state == RolloutState::canary) return prove(r, rules, sight, RolloutState::warming, now);
   if (r.state == RolloutState::warming) return warm(r, sight);
-  return prove(r, rules, RolloutState::promoted, now);
+  return prove(r, rules, sight, RolloutState::promoted, now);
 }
 
 bool canary_turn(const Rollout& r, const RolloutRules& rules, int more_old, int more_new) {

@@ -29,6 +29,7 @@ RolloutState first_state(const RolloutRules& rules, bool asked);
 struct RolloutSight {
   int wanted = 0;  // builders that the pool keeps without a job
   int new_ready = 0, old_ready = 0, old_coming = 0;
+  bool room = true;      // on its platform, for one more builder
   ImageView image = {};  // of the new version
   StartsView starts = {};
   int failed_images = 5;  // tries before the new version counts as not to be had

@@ -126,6 +126,8 @@ TEST(Judge, WarmsThenWatchesThenPromotes) {
   asked.asked = true;
   EXPECT_EQ(next_step(asked, rules, sight, t0).next, RolloutState::promoted);
   auto watching = rollout(RolloutState::watching, {.jobs = 19});
+  EXPECT_FALSE(next_step(watching, rules, sight, t0 + rules.soak).next) << "no builder of it came up yet";
+  watching.new_tally.ready = 1;
   EXPECT_FALSE(next_step(watching, rules, sight, t0).next);
   EXPECT_EQ(next_step(watching, rules, sight, t0).wake, t0 + rules.soak);
   EXPECT_EQ(next_step(watching, rules, sight, t0 + rules.soak).next, RolloutState::promoted);
@@ -189,8 +191,9 @@ RC_GTEST_PROP(Judge, ARolloutAlwaysEnds, ()) {
         break;
       default:
         sight.new_ready = std::min(sight.wanted, sight.new_ready + 1);
+        ++r.new_tally.ready;
     }
-    if (i > 150) sight.image.ready = true, sight.new_ready = sight.wanted;
+    if (i > 150) sight.image.ready = true, sight.new_ready = sight.wanted, ++r.new_tally.ready;
     auto step = next_step(r, rules, sight, now);
     if (!step.next) continue;
     RC_ASSERT(*step.next > r.state);

@@ -22,7 +22,8 @@ int missing_idle(Sight& s, const PoolSight& pool) {
   int there = pool.coming + static_cast<int>(pool.ready.size()), demand = static_cast<int>(pool.queued.size());
   int missing = std::max(0, pool.idle_wanted() - std::max(0, there - demand));
   // While candidates start, it is they who take the place of the idle builders that jobs took.
-  if (pool.in(RolloutState::warming) && !pool.view->rollout->paused && can_start(s, pool, 1))
+  bool tried = pool.in(RolloutState::warming) || wants_proof(pool);
+  if (tried && !pool.view->rollout->paused && can_start(s, pool, 1))
     missing = std::max(0, candidates(s, pool) - missing_for_jobs(s, pool));
   else
     missing = std::max(missing, candidates(s, pool));
@@ -130,8 +131,10 @@ void start(Sight& s, Index index) {
   PoolSight& pool = s.pools[index];
   Versions versions(s, pool);
   for (int i = 0; i < pool.starts; ++i) s.act(StartBuilder{index, versions.next(), false, "a job waits"});
-  for (int i = 0; i < pool.idle_starts; ++i)
-    s.act(StartBuilder{index, versions.next(), true, fmt::format("the pool keeps {} ready", pool.idle_wanted())});
+  auto why = pool.idle_wanted() > 0 || !pool.view->rollout
+                 ? fmt::format("the pool keeps {} ready", pool.idle_wanted())
+                 : fmt::format("it shows whether {} comes up, before a job needs it", pool.view->versions[1].name);
+  for (int i = 0; i < pool.idle_starts; ++i) s.act(StartBuilder{index, versions.next(), true, why});
   if (pool.refill_at && *pool.refill_at > s.now && pool.idle_wanted() > 0) s.wake_by(*pool.refill_at);
 }
 

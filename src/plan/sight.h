@@ -116,6 +116,7 @@ bool can_start(const Sight& s, const PoolSight& pool, Index version);  // faults
 // transition.cc
 void tend_rollout(Sight& s, Index pool);                    // prepares the new version and moves the rollout on
 Index main_version(const Sight& s, const PoolSight& pool);  // what jobs' builders are started from
+bool wants_proof(const PoolSight& pool);                    // one builder that shows that the new version comes up
 int candidates(const Sight& s, const PoolSight& pool);      // builders of the new version to start first
 void trim_rollout(Sight& s, PoolSight& pool);               // idle builders that a rollout has no need of
 std::string count(int n, std::string_view one, std::string_view many);  // "1 job is", "2 jobs are"

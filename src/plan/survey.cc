@@ -67,7 +67,7 @@ void survey(Sight& s) {
     count_builder(s, v);
     check_start(s, v);
   }
-  for (PoolSight& pool : s.pools) pool.needed = pool.idle_wanted() > 0;
+  for (PoolSight& pool : s.pools) pool.needed = pool.idle_wanted() > 0 || wants_proof(pool);
   for (Index d = 0; d < s.waiting.size(); ++d) {
     if (s.waiting[d].empty()) continue;
     order_queue(s, s.waiting[d]);

@@ -30,7 +30,7 @@ bool must_make_room(const Sight& s, const PoolSight& pool) {
 // The builders that show that the new version comes up: as many as the pool keeps idle, if there is room for so many.
 int to_be_ready(const Sight& s, const PoolSight& pool) {
   int there = static_cast<int>(pool.ready.size()) + pool.coming;
-  return std::min(pool.idle_wanted(), there + room_for(s, pool));
+  return std::min(wants_proof(pool) ? 1 : pool.idle_wanted(), there + room_for(s, pool));
 }
 
 void prepare(Sight& s, Index index) {
@@ -53,6 +53,7 @@ void tend_rollout(Sight& s, Index index) {
                      .new_ready = pool.ready_of(1),
                      .old_ready = pool.ready_of(0),
                      .old_coming = pool.coming - pool.coming_new,
+                     .room = pool.view->platform == nowhere || s.platforms[pool.view->platform].left() > 0,
                      .image = pool.view->versions[1].image,
                      .starts = pool.view->versions[1].starts,
                      .failed_images = s.patience.failed_images};
@@ -69,8 +70,17 @@ Index main_version(const Sight& s, const PoolSight& pool) {
   return rather_new && can_start(s, pool, 1) ? 1 : 0;
 }
 
+// Where nothing is kept idle the next job would be the first to find out that a version does not come up, perhaps days
+// after it was called good. Who returns to a version by hand knows that it did.
+bool wants_proof(const PoolSight& pool) {
+  const Rollout* r = pool.view->rollout;
+  if (!r || r->paused || r->asked || !pool.view->spec || pool.idle_wanted() > 0 || r->new_tally.ready > 0) return false;
+  return pool.in(RolloutState::warming) || pool.in(RolloutState::watching);
+}
+
 int candidates(const Sight& s, const PoolSight& pool) {
   if (!pool.view->rollout || pool.view->rollout->paused || !can_start(s, pool, 1)) return 0;
+  if (wants_proof(pool)) return std::max(0, 1 - pool.ready_of(1) - pool.coming_new);
   if (pool.in(RolloutState::warming)) return std::max(0, pool.idle_wanted() - pool.ready_of(1) - pool.coming_new);
   // A pool of idle builders launches nothing of which a canary could have its share.
   bool first = pool.in(RolloutState::canary) && pool.view->rollout->new_tally.launched == 0 && pool.idle_wanted() > 0;

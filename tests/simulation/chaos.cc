@@ -155,6 +155,7 @@ void Chaos::jump() {
   }
   land_.note("the daemon's clock jumps by {}", format_duration(by));
   land_.daemon_clock.offset += by;
+  land_.jumped = true;
 }
 
 void Chaos::remove_image() {

@@ -85,6 +85,7 @@ struct Land {
   bool healed = false;
   Time planned_at{};                  // by the world's clock: when the daemon decided last
   std::map<BuilderId, Time> stopped;  // when stop() last removed it, or would have
+  bool jumped = false;                // the daemon's clock, once
   Duration jumped_back{};             // by the daemon's clock, in all: deadlines drawn before come that much later
   std::uint64_t generation = 0;       // of the daemon; 0: none runs
   std::uint64_t last_generation = 0;
@@ -111,6 +112,8 @@ struct Land {
     int said = shared(platform).parallel_launches;
     return said > 0 ? said : places.at(platform)->platform.parallel_launches();
   }
+  // Within which the end of a rest may fall by the daemon's clock.
+  Duration blur() const { return jumped ? seconds(4) : Duration(); }
   void excuse(Duration d) {
     for (auto& [name, place] : places) place->excused += d;
   }

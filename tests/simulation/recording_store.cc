@@ -103,6 +103,10 @@ void RecordingStore::watch_pool(const PoolVersions& next, const Batch& batch) {
                                  to_string(next.rollout->state)));
   if (next.rollout && !is_over(next.rollout->state) && next.rollout->from != next.current.value_or(SemVer()))
     broken(irollout, fmt::format("the rollout of {} does not begin where the pool stands", next.pool));
+  if (promoted && next.rollout->by.empty() && !next.rollout->asked && next.rollout->new_tally.ready == 0 &&
+      land_.shared(next.pool.substr(0, 1)).max == 0)
+    broken(irollout, fmt::format("{} of {} is called good, and no builder of it ever came up", next.rollout->to.text(),
+                                 next.pool));
   if (next.rollout)
     land_.note("commit pool {}: from {} to {}, {}", next.pool, next.rollout->from.text(), next.rollout->to.text(),
                to_string(next.rollout->state));
@@ -244,12 +248,13 @@ void RecordingStore::watch_new_builder(const Builder& next) {
   // While the store was full nothing was decided; this was, before.
   if (shared.launches_per_minute > 0 && !spent_[next.platform].take(shared.launches_per_minute, land_.planned_at))
     broken(irate, fmt::format("{} is one more than {} a minute", next.id, shared.launches_per_minute));
-  if (auto all = quarantined_.find(next.platform); all != quarantined_.end() && all->second.rests(land_.planned_at))
+  if (auto all = quarantined_.find(next.platform);
+      all != quarantined_.end() && all->second.rests(land_.planned_at, land_.blur()))
     broken(ibreaker,
            fmt::format("{} is started on {} right after {} failures", next.id, next.platform, all->second.failures));
   auto bad = failing_.find({next.platform, next.image_digest});
   if (bad == failing_.end() || bad->second.failures < bad->second.limit) return;
-  if (bad->second.rests(land_.planned_at))
+  if (bad->second.rests(land_.planned_at, land_.blur()))
     broken(ibreaker, fmt::format("{} is started right after {} failures", next.id, bad->second.failures));
   if (trying > 0)
     broken(ibreaker,
@@ -260,11 +265,12 @@ void RecordingStore::watch_failing(const LedgerDraft& e) {
   if (e.kind == "image.ready" && e.subject.starts_with("pool/")) with_image_.insert(e.subject.substr(5));
   if (e.kind != "builder.start-failed" && e.kind != "builder.ready") return;
   const Builder& b = builders_seen.at(e.subject.substr(8));
+  if (e.kind == "builder.ready" && b.ready_at != Time{}) broken(i9, b.id + " is ready for the first time once more");
   auto& version = failing_[{b.platform, b.image_digest}];
   auto& platform = quarantined_.try_emplace(b.platform, Failing{.limit = 10, .versions = 2}).first->second;
   if (e.kind == "builder.ready") version = {}, platform = {.limit = 10, .versions = 2};
   for (Failing* f : {&version, &platform}) {
-    if (e.kind == "builder.start-failed") f->failed(land_.now(), b.image_digest);
+    if (e.kind == "builder.start-failed") f->failed(land_.now(), b.image_digest, land_.blur());
     f->unsure = f->unsure || refused;  // written late
   }
 }

@@ -42,7 +42,10 @@ class RecordingStore final : public Store {
   void reopen() {
     inner_.reset();
     inner_ = open_();
-    spent_.clear(), failing_.clear(), quarantined_.clear(), with_image_.clear();
+    with_image_.clear();
+    // What is recorded goes by the wall clock, and goes with the jobs that are forgotten.
+    if (land_.jumped || land_.config.keep_jobs < std::chrono::hours(1))
+      spent_.clear(), failing_.clear(), quarantined_.clear();
   }
 
   // All that was ever written, by id; jobs that were forgotten since are in it too.

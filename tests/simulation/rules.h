@@ -43,22 +43,23 @@ class Spent {
 
 // Starts that failed in a row, of one version on one platform or of several on it. After so many these are left alone,
 // for longer each time; then one builder of a version is tried at a time. Jumps of the clock below a second are left to
-// it: what happens close to the end of the rest may fall on either side.
+// it: where there are any, what happens close to the end of the rest may fall on either side.
 struct Failing {
   static constexpr Duration rest = std::chrono::seconds(30), longest = std::chrono::minutes(5);
-  static constexpr Duration blur = std::chrono::seconds(4);
   int limit = 8;
   std::size_t versions = 1;
   int failures = 0, openings = 0;
   std::set<std::string> failed_ones = {};
   bool unsure = false;  // one was told too late to know when it happened
   Time until{};
-  void failed(Time now, const std::string& version) {
+  void failed(Time now, const std::string& version, Duration blur) {
     failed_ones.insert(version);
-    if (++failures < limit || failed_ones.size() < versions || now < until + blur) return;
+    if (++failures < limit || failed_ones.size() < versions || now < until - blur) return;
+    unsure = unsure || now < until + blur;
+    if (now < until) return;
     until = now + std::min<Duration>(longest, rest * (1 << std::min(openings++, 4)));
   }
-  bool rests(Time now) const { return !unsure && now < until - blur; }
+  bool rests(Time now, Duration blur) const { return !unsure && now < until - blur; }
 };
 
 }  // namespace mayfly::sim
