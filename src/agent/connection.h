@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/fd.h"
+#include "base/fd.h"
 #include "base/result.h"
 #include "model/agent_message.h"
 

@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <vector>
 
-#include "agent/fd.h"
 #include "agent/options.h"
+#include "base/fd.h"
 
 namespace mayfly::agent {
 

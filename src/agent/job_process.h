@@ -10,8 +10,8 @@
 
 #include <tl/expected.hpp>
 
-#include "agent/fd.h"
 #include "agent/user.h"
+#include "base/fd.h"
 #include "base/result.h"
 #include "model/job.h"
 

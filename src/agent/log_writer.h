@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "agent/fd.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "model/log_index.h"
 
 namespace mayfly::agent {

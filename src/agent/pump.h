@@ -5,9 +5,9 @@
 #include <memory>
 #include <vector>
 
-#include "agent/fd.h"
 #include "agent/log_writer.h"
 #include "agent/mask.h"
+#include "base/fd.h"
 
 namespace mayfly::agent {
 

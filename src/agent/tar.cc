@@ -14,7 +14,7 @@
 #include <memory>
 #include <vector>
 
-#include "agent/fd.h"
+#include "base/fd.h"
 
 namespace mayfly::agent {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/fd.h"
+#include "base/fd.h"
 #include "model/agent_message.h"
 #include "model/log_index.h"
 

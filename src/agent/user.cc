@@ -7,7 +7,7 @@
 #include <charconv>
 #include <optional>
 
-#include "agent/fd.h"
+#include "base/fd.h"
 #include "base/text.h"
 
 namespace mayfly::agent {

@@ -6,8 +6,8 @@
 #include <functional>
 #include <string>
 
-#include "agent/fd.h"
 #include "agent/user.h"
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace mayfly::agent {

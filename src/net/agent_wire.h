@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
-#include "net/fd.h"
 #include "ports/agents.h"
 
 namespace mayfly::net {

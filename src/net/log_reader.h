@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <string>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "model/log_index.h"
-#include "net/fd.h"
 
 namespace mayfly::net {
 

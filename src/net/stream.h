@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
-#include "net/fd.h"
 #include "net/task.h"
 
 namespace mayfly::net {

@@ -12,8 +12,8 @@
 #include <functional>
 #include <string>
 
+#include "base/fd.h"
 #include "base/result.h"
-#include "net/fd.h"
 
 namespace mayfly::net::test {
 

@@ -65,11 +65,6 @@ Result<void> remove_at(int parent, const char* name, const std::string& shown, d
 
 }  // namespace
 
-void Fd::reset(int fd) {
-  if (fd_ >= 0) close(fd_);
-  fd_ = fd;
-}
-
 Result<Fd> open_file(const std::string& path, int flags, unsigned mode) {
   Fd fd(open(path.c_str(), flags | O_CLOEXEC, mode));
   if (!fd) return Unexpected(errno_error("cannot open", errno, path));

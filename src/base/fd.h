@@ -1,10 +1,10 @@
 #pragma once
-// A file descriptor with one owner.
+// A file descriptor with one owner, which closes it.
 #include <unistd.h>
 
 #include <utility>
 
-namespace mayfly::net {
+namespace mayfly {
 
 class Fd {
  public:
@@ -12,19 +12,20 @@ class Fd {
   explicit Fd(int fd) : fd_(fd) {}
   Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
+    if (this != &other) reset(std::exchange(other.fd_, -1));
     return *this;
   }
   ~Fd() { reset(); }
+
   int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
   explicit operator bool() const { return fd_ >= 0; }
-  void reset() {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  int release() { return std::exchange(fd_, -1); }
+  void reset(int fd = -1) {
+    if (int old = std::exchange(fd_, fd); old >= 0) ::close(old);
   }
 
  private:
   int fd_ = -1;
 };
 
-}  // namespace mayfly::net
+}  // namespace mayfly
