@@ -304,8 +304,8 @@ class Daemon:
         wait_for(lambda: f"no builders: {self.builders()}", lambda: not self.builders(), seconds)
 
     # The command line.
-    def cli(self, *argv, **more):
-        return subprocess.run([MAYFLY, *argv], env=self.env, capture_output=True, timeout=120, **more)
+    def cli(self, *argv, timeout=300, **more):
+        return subprocess.run([MAYFLY, *argv], env=self.env, capture_output=True, timeout=timeout, **more)
 
     def run(self, *argv, **more):
         return self.cli("run", "--pool", "p", *argv, **more)

@@ -42,6 +42,6 @@ def stored():
 
 def build(d, *argv, image="tool"):
     """`mayfly image build`: the build as it ended or waits, and what was said."""
-    done = d.cli("image", "build", image, "--json", *argv)
+    done = d.cli("image", "build", image, "--json", *argv, timeout=900)
     check(done.stdout, done.stderr.decode(errors="replace"), d.said())
     return json.loads(done.stdout), done.stderr.decode(errors="replace"), done.returncode
