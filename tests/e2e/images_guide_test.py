@@ -61,7 +61,7 @@ def from_an_empty_folder_to_a_teams_own_pool():
         try:
             with Guided(folder, first.replace(BASE, base), env) as d:
                 for command in commands:
-                    done = subprocess.run(["bash", "-euc", command], cwd=folder, env=d.env, capture_output=True, text=True, timeout=170)
+                    done = subprocess.run(["bash", "-euc", command], cwd=folder, env=d.env, capture_output=True, text=True, timeout=600)
                     if done.returncode and re.search(r"Temporary failure|Could not connect|Failed to fetch", done.stdout + done.stderr):
                         raise Skip("Debian's mirrors cannot be reached")
                     equal(done.returncode, 0, command, done.stdout, done.stderr[-3000:], d.said())
