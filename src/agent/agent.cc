@@ -73,7 +73,7 @@ void Agent::round() {
 
 // What an order needs first, read while nobody waits for it: the order would pay for each page and file's first use.
 void Agent::warm_up() {
-  (void)resolve_user("");
+  if (auto root = resolve_user("")) root_ = std::move(*root);
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto touch = [page](const char* from, const char* to, int how) {
     const auto begin = reinterpret_cast<std::uintptr_t>(from) / page * page;
@@ -127,7 +127,7 @@ void Agent::take(Assign order, Instant now) {
   if (order.has_input) files.input = std::move(fds[3]);
   if (!order.output.empty()) files.output = std::move(fds.back());
   held_ = order.hold;
-  job_.emplace(std::move(order), std::move(files), settings_.oom_fd);
+  job_.emplace(std::move(order), std::move(files), settings_.oom_fd, root_);
   if (held_) return job_->prepare();
   begin(now);
 }

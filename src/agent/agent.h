@@ -36,6 +36,7 @@ class Agent {
   Settings settings_;
   Connection line_;
   Fd signals_;
+  std::optional<User> root_;  // looked up while nobody waits
   std::optional<JobRun> job_;
   bool held_ = false;  // job_ waits for `begin`: it is not this builder's yet
   bool alone_ = true;  // no other process is left in the container

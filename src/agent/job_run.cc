@@ -52,18 +52,26 @@ void append(std::string& message, std::string_view more) {
 
 }  // namespace
 
-JobRun::JobRun(Assign order, JobFiles files, int oom_events)
+JobRun::JobRun(Assign order, JobFiles files, int oom_events, const std::optional<User>& default_user)
     : order_(std::move(order)),
       files_(std::move(files)),
       patterns_(mask_patterns(order_.secrets)),
       pump_(LogWriter(std::move(files_.log), std::move(files_.index), order_.log_limit), patterns_),
-      oom_(oom_events) {}
+      oom_events_(oom_events) {
+  if (order_.user.empty()) user_ = default_user;
+}
 
 Result<void> JobRun::become_ready() {
-  MAYFLY_ASSIGN(user_, resolve_user(order_.user));
-  MAYFLY_TRY(prepare_workspace(*user_));
+  if (!user_) {
+    MAYFLY_ASSIGN(user_, resolve_user(order_.user));
+  }
+  return prepare_workspace(*user_);
+}
+
+// After the process is under way, where one stands by: it need not wait for this.
+void JobRun::watch() {
+  oom_.emplace(oom_events_);
   disk_.emplace(std::vector<std::string>{workspace_path, "/", "/tmp"});
-  return {};
 }
 
 void JobRun::prepare() {
@@ -71,6 +79,7 @@ void JobRun::prepare() {
   auto ready = command();
   if (!ready) return;
   if (auto standby = Standby::make(*ready)) standby_.emplace(std::move(*standby));
+  watch();
 }
 
 void JobRun::abandon() {
@@ -81,6 +90,7 @@ void JobRun::abandon() {
 void JobRun::start(Instant now) {
   if (standby_) return run(now);
   if (auto ready = become_ready(); !ready) return record(JobCause::start_failed, ready.error().text(), now);
+  watch();
   if (!files_.input) return run(now);
   auto worker = Worker::start(*user_, [this] { return unpack_tar(files_.input.get(), workspace_path); });
   if (!worker) return record(JobCause::input_failed, worker.error().text(), now);
@@ -231,7 +241,7 @@ void JobRun::judge() {
   bool failed = signalled || code != 0;
   if (stopped_.cause != JobCause::none) {
     result_ = {stopped_.cause, code, number, stopped_.message};
-  } else if (failed && oom_.happened()) {
+  } else if (failed && oom_->happened()) {
     result_ = {JobCause::oom_killed, code, number,
                "the job used more memory than its limit, and the kernel ended a process of it (files in the workspace "
                "count as memory)"};

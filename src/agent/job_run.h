@@ -21,7 +21,8 @@ struct JobFiles {
 
 class JobRun {
  public:
-  JobRun(Assign order, JobFiles files, int oom_events);
+  // default_user: of an order that names none.
+  JobRun(Assign order, JobFiles files, int oom_events, const std::optional<User>& default_user);
 
   // Makes ready what can be before start(): no process of the job's acts yet, and what fails will fail again at
   // start().
@@ -44,6 +45,7 @@ class JobRun {
   enum class Phase { idle, unpacking, running, draining, packing, recording, done };
 
   Result<void> become_ready();
+  void watch();
   Result<Command> command();
   tl::expected<Spawned, SpawnFailure> spawn_main();
   void run(Instant now);
@@ -64,7 +66,8 @@ class JobRun {
   JobFiles files_;
   std::vector<std::string> patterns_;
   Pump pump_;
-  OomWatch oom_;
+  int oom_events_;
+  std::optional<OomWatch> oom_;
   std::optional<DiskWatch> disk_;
   std::optional<User> user_;
   std::optional<Standby> standby_;

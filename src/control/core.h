@@ -258,6 +258,14 @@ class Core {
   void sweep_ci(const PoolName& pool, CiRuntime& ci);
   void on_swept(const PoolName& pool, const std::shared_ptr<Ci>& by, const Result<std::vector<CiRegistration>>& seen);
 
+  // core_ci_late.cc: agents that never connect to their CI
+  void expect_agent(JobId id);
+  void attend_late_agents();
+  bool awaits_agent(const Job& j) const;
+  void ask_for_agent(const Job& j);
+  void on_agent_sought(JobId id, const std::string& runner, const Result<std::vector<CiRegistration>>& seen);
+  void ci_clock_jumped(Duration by);
+
   // core_versions.cc: versions of images
   Result<const ImageSpec*> known_image(const std::string& name) const;
   Result<ImageVersion> resolved(const ReleaseRequest& request, const std::string& who, const std::string& digest);
@@ -341,6 +349,7 @@ class Core {
   std::string ci_prefix_;               // of our registrations' names, once known
   std::map<JobId, Time> ci_told_;       // when a CI was last heard to have this one's pending
   std::map<JobId, Time> idle_since_;    // when one with a builder was found to be wanted no more
+  std::map<JobId, Time> connect_by_;    // when its agent should have connected, and the CI is asked
   std::map<JobId, CiEnded> ci_ended_;   // the CI says that it is over
   std::set<JobId> ci_second_, asking_;  // its runner was given a second job; taken() has not answered
   std::map<JobId, Settling> settling_;

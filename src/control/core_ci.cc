@@ -272,6 +272,7 @@ void Core::on_taken(Job& j, const CiJob& c) {
 void Core::forget_notes_of_ci(JobId id) {
   ci_told_.erase(id);
   idle_since_.erase(id);
+  connect_by_.erase(id);
   ci_ended_.erase(id);
   ci_second_.erase(id);
   settling_.erase(id);

@@ -135,6 +135,7 @@ void Core::on_minted(const PoolName& pool, JobId job, const BuilderId& builder, 
     return stop_builder(b->second, "its job could not be given to it");
   }
   for (auto& [variable, value] : made->secrets) order->message.secrets[variable] = std::move(value);
+  expect_agent(job);
   hand_over(j->second, b->second, std::move(*order));
 }
 
@@ -183,8 +184,10 @@ void Core::settle(Job& j) {
 // After a start: jobs of which the last daemon had not heard how they ended.
 void Core::resume_settling() {
   std::vector<JobId> open;
-  for (const auto& [id, j] : jobs_)
+  for (const auto& [id, j] : jobs_) {
+    if (j.result.cause == JobCause::none && awaits_agent(j)) expect_agent(id);
     if (j.state != JobState::queued && j.result.cause != JobCause::none) open.push_back(id);
+  }
   for (JobId id : open) {
     auto& j = jobs_.at(id);
     if (from_ci(j))
@@ -274,8 +277,8 @@ void Core::settled(Job& j, JobResult result) {
   forget_runner_of(builder, pool);
 }
 
-// Not before the builder has gone, for it could register again; nor before the CI said what became of its job, for with
-// the registration it may forget that.
+// Not before the builder has gone, for it could register again; nor before the CI said what became of its job, for
+// with the registration it may forget that.
 void Core::forget_runner_of(const BuilderId& id, const PoolName& pool) {
   if (builders_.contains(id) || minting_.contains(id)) return;
   for (const auto& [job, s] : settling_)
@@ -294,6 +297,7 @@ void Core::forget_registration(const PoolName& pool, AtCi what) {
 }
 
 void Core::attend_runners() {
+  attend_late_agents();
   std::vector<JobId> late;
   for (auto& [id, s] : settling_) {
     if (now() >= s.give_up)

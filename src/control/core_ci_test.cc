@@ -198,6 +198,65 @@ TEST(CoreCi, AJobWhoseBuilderDiedBeforeItTookOneGetsAnother) {
   EXPECT_EQ(w.ci_world.job("1")->outcome, CiOutcome::succeeded);
 }
 
+TEST(CoreCi, ABuilderWhoseAgentNeverConnectsIsReplacedLongBeforeItsTimeLimit) {
+  CiTestWorld w;
+  w.takes_jobs = false;
+  w.takes = std::chrono::minutes(50);
+  w.ci_world.say_offline(true);
+  w.start();
+  w.ci_world.queue(pending("1"));
+  w.pass(std::chrono::minutes(4));
+  EXPECT_EQ(w.only_job().state, JobState::running);
+  w.pass(std::chrono::minutes(2));
+  ASSERT_FALSE(w.jobs().empty());
+  auto first = w.jobs().back();
+  EXPECT_EQ(first.state, JobState::lost);
+  EXPECT_NE(first.result.message.find("did not connect to the CI within 5"), std::string::npos) << first.result.message;
+  auto starts = w.core().explain_pool("p")->starts;
+  EXPECT_TRUE(std::any_of(starts.begin(), starts.end(), [](const PoolStart& s) {
+    return s.problem.find("did not connect to the CI") != std::string::npos;
+  }));
+  w.takes_jobs = true;
+  w.takes = seconds(5);
+  w.pass(std::chrono::minutes(7));
+  EXPECT_EQ(w.ci_world.job("1")->outcome, CiOutcome::succeeded);
+  EXPECT_TRUE(w.ci_world.registrations().empty());
+  EXPECT_TRUE(w.kinds().contains("ci.agent-absent"));
+}
+
+TEST(CoreCi, AnAgentThatIsConnectedWaitsForAsLongAsTheCiLetsIt) {
+  CiTestWorld w;
+  w.takes_jobs = false;
+  w.takes = std::chrono::minutes(50);
+  w.start();
+  w.ci_world.queue(pending("1"));
+  w.pass(std::chrono::minutes(30));
+  EXPECT_EQ(w.only_job().state, JobState::running);
+  w.start();  // another daemon
+  w.pass(std::chrono::minutes(10));
+  EXPECT_EQ(w.only_job().state, JobState::running);
+  w.start();
+  w.ci_world.say_offline(true);
+  w.pass(std::chrono::minutes(7));
+  EXPECT_EQ(w.jobs().back().state, JobState::lost) << "it is asked again after a restart";
+}
+
+TEST(CoreCi, AClockThatIsPutOnIsNoReasonToGiveAJobUp) {
+  CiTestWorld w;
+  w.start();
+  w.ci_world.queue(pending("1"));
+  w.pass(seconds(5));
+  w.ci_world.break_with(FakeCiFault::unavailable);
+  w.pass(seconds(30));
+  ASSERT_EQ(w.only_job().state, JobState::running) << "it is over, and the CI does not say how";
+  w.clock.jump(std::chrono::hours(1));
+  w.pass(seconds(20));
+  EXPECT_EQ(w.only_job().state, JobState::running);
+  w.ci_world.break_with(FakeCiFault::none);
+  w.pass(std::chrono::minutes(1));
+  EXPECT_EQ(w.only_job().state, JobState::succeeded);
+}
+
 TEST(CoreCi, AJobThatNoBuilderEverTakesIsNotTriedForEver) {
   CiTestWorld w;
   w.takes_jobs = false;

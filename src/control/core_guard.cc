@@ -31,6 +31,7 @@ void Core::clock_jumped(Duration by) {
   for (auto& [id, at] : cancel_deadlines_) at += by;
   for (auto& [id, at] : stop_retries_) at += by;
   for (auto& [name, at] : list_retries_) at += by;
+  ci_clock_jumped(by);
   if (next_sweep_ != Time{}) next_sweep_ += by;
   for (auto& [name, p] : pool_versions_)
     if (p.rollout && !is_over(p.rollout->state)) p.rollout->state_at += by;

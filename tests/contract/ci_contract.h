@@ -293,6 +293,19 @@ TEST_P(CiContract, AFaultIsNoAnswerToAnyOtherQuestionEither) {
   EXPECT_TRUE(knows(name));
 }
 
+TEST_P(CiContract, SaysWhetherAnAgentIsConnected) {
+  if (!GetParam().over_http) GTEST_SKIP() << "agents of this CI exist only as values";
+  bench().queue(id(1));
+  mint(name, id(1));
+  auto online = [&] {
+    auto all = ci().registrations(name, soon());
+    return all && all->size() == 1 ? std::optional(all->front().online) : std::nullopt;
+  };
+  EXPECT_EQ(online(), false);
+  ASSERT_TRUE(bench().take(name, id(1)));
+  EXPECT_EQ(online(), true);
+}
+
 TEST_P(CiContract, WhatAFailedMintLeftIsForgottenByItsName) {
   bench().queue(id(1));
   int n = 0;

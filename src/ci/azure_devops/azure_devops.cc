@@ -300,7 +300,7 @@ Result<std::vector<CiRegistration>> AzureDevOps::registrations(const std::string
   std::vector<CiRegistration> out;
   for (const auto& a : all) {
     if (!a.name.name.starts_with(prefix) || a.name.name == account.placeholder) continue;
-    out.push_back({a.name.name, std::to_string(a.name.id), a.assigned && a.assigned->running()});
+    out.push_back({a.name.name, std::to_string(a.name.id), a.assigned && a.assigned->running(), a.online});
     if (account.fallback_token_secret.empty() || a.user_capabilities == account.capabilities) continue;
     std::lock_guard lock(mutex_);  // the daemon that gave it a token may have been another
     bare_.insert(a.name.name);

@@ -95,6 +95,11 @@ void FakeCiWorld::hide_rest_after(std::size_t jobs) {
   shown_ = jobs;
 }
 
+void FakeCiWorld::say_offline(bool offline) {
+  std::scoped_lock lock(mutex_);
+  offline_ = offline;
+}
+
 std::optional<CiJob> FakeCiWorld::job(const std::string& id) const {
   std::scoped_lock lock(mutex_);
   auto j = find_job(jobs_, id);
@@ -180,7 +185,7 @@ Result<std::vector<CiRegistration>> FakeCiWorld::list(const std::string& prefix)
   for (const auto& [name, r] : registered_) {
     if (!name.starts_with(prefix)) continue;
     auto j = r.jobs.empty() ? jobs_.end() : find_job(jobs_, r.jobs.back());
-    out.push_back({name, r.id, j != jobs_.end() && j->phase == CiPhase::running});
+    out.push_back({name, r.id, j != jobs_.end() && j->phase == CiPhase::running, !offline_});
   }
   return out;
 }

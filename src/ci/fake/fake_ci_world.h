@@ -33,6 +33,7 @@ class FakeCiWorld {
   void vanish(const std::string& job);
   void break_with(FakeCiFault fault, int calls = 1 << 30) { set_fault(fault, calls); }
   void break_mint_with(FakeCiFault fault, int calls = 1 << 30);  // that call alone
+  void say_offline(bool offline);                                // of every registration: its agent is not connected
   void hide_rest_after(std::size_t jobs);  // observe() is not whole: only so many of the jobs are in it
 
   std::optional<CiJob> job(const std::string& id) const;
@@ -71,6 +72,7 @@ class FakeCiWorld {
   int fault_calls_ = 0, mint_fault_calls_ = 0;
   std::size_t most_ = 0, next_ = 1;
   std::optional<std::size_t> shown_;
+  bool offline_ = false;
 };
 
 }  // namespace mayfly

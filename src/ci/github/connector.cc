@@ -140,7 +140,7 @@ Result<void> Connector::forget(const CiRegistration& registration, Deadline dead
 Result<std::vector<CiRegistration>> Connector::registrations(const std::string& prefix, Deadline deadline) {
   MAYFLY_ASSIGN(auto all, runners_.with_prefix(prefix, deadline));
   std::vector<CiRegistration> out;
-  for (const auto& r : all) out.push_back({r.name, std::to_string(r.id), r.busy});
+  for (const auto& r : all) out.push_back({r.name, std::to_string(r.id), r.busy, r.online});
   return out;
 }
 

@@ -60,7 +60,7 @@ json::value runner_json(std::int64_t id, const FakeGithub::Runner& r) {
           {"id", id},
           {"name", r.name},
           {"os", "unknown"},
-          {"status", "online"},
+          {"status", r.busy ? "online" : "offline"},
           {"ephemeral", true},
           {"runner_group_id", r.group},
           {"labels", labels}};

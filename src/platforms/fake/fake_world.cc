@@ -16,6 +16,17 @@ void FakeClock::advance(Duration d) {
   std::scoped_lock lock(mutex_);
   now_ += d;
 }
+void FakeClock::jump(Duration by) {
+  std::scoped_lock lock(mutex_);
+  now_ += by;
+  jumped_ += by;
+}
+
+Duration FakeClock::steady() const {
+  std::scoped_lock lock(mutex_);
+  return now_.time_since_epoch() - jumped_;
+}
+
 void FakeClock::set(Time t) {
   std::scoped_lock lock(mutex_);
   now_ = t;

@@ -28,10 +28,13 @@ class FakeClock final : public Clock {
   Time now() const override;
   void advance(Duration d);
   void set(Time t);
+  void jump(Duration by);  // of the wall clock alone
+  Duration steady() const override;
 
  private:
   mutable std::mutex mutex_;
   Time now_;
+  Duration jumped_{};
 };
 
 // What becomes of one builder; the test decides, when it is launched.
