@@ -6,13 +6,14 @@ import base64
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
-from harness import CASES, ROOT, Daemon, Scratch, Skip, busybox_image, case, check, equal, main, needs_containers, wait_for
+from harness import CASES, ROOT, Daemon, Scratch, Skip, busybox_image, but, case, check, equal, guide_blocks, main, needs_containers, wait_for
 import leftovers
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -118,7 +119,7 @@ _image = None
 
 
 @contextlib.contextmanager
-def world(sign_in=TOKEN, secret=PAT):
+def world(sign_in=TOKEN, secret=PAT, config=CONFIG):
     """A server and a daemon that is not started yet."""
     global _image
     needs_containers()
@@ -130,7 +131,7 @@ def world(sign_in=TOKEN, secret=PAT):
             (folder / "secrets" / name).chmod(0o600)
         if sign_in == PRINCIPAL:
             sign_in = "tenant_id: tenant-1\n        client_id: client-1\n        client_secret: azure\n        login_url: " + server.url
-        d = Daemon(folder, config=CONFIG.format(folder=folder, image=_image, url=server.url, sign_in=sign_in))
+        d = Daemon(folder, config=config.format(folder=folder, image=_image, url=server.url, sign_in=sign_in))
         try:
             yield server, d
         finally:
@@ -176,6 +177,28 @@ def ten_jobs(sign_in, secret):
         equal(holds(d.log.parent, [PAT.encode(), CLIENT_SECRET.encode(), b"inverseQ"]), [str(d.folder / "secrets/azure")])
         left = leftovers.everything(d.state)
         check(not left, *left)
+
+
+@case
+def the_guides_own_configuration_serves_the_guides_own_pipeline():
+    guide, pipeline = guide_blocks("azure-devops.md", "yaml")
+    config = but(guide.replace("{", "{{").replace("}", "}}"), ("/etc/mayfly/azure-token", "{folder}/secrets/azure"),
+                 ("image: azure\n", "image: {image}\n    network: host\n"),  # where the stand-in service and its agent are
+                 ("organization: acme ", "url: {url}/acme "), ("memory: 8GiB", "memory: 512MiB"))
+    demand = re.search(r"demands: (\w+)", pipeline)[1]
+    with world(config=config) as (server, d):
+        d.start()
+        wait_for("the placeholder", lambda: server.agents() == ["mayfly-placeholder-linux"])
+        server.tell("queue", demands=[demand])
+        wait_for(lambda: f"the job's end: {server.results()}; {d.said()}", all_over(server, 1), 90)
+        equal(server.results(), ["succeeded"])
+        wait_for(lambda: f"the agents' end: {server.agents()}; {d.said()}", lambda: server.agents() == ["mayfly-placeholder-linux"], 60)
+        job = d.ended(d.get("/v1/jobs")["jobs"][0]["id"])
+        shown = d.cli("jobs").stdout.decode()
+        check(job["external"]["id"] in shown or job["external"]["name"] in shown, shown)
+        check(job["external"]["url"] in d.cli("explain", str(job["id"])).stdout.decode(), "no link to the run")
+        equal(d.get("/v1/status")["notice"], "")
+        equal(d.stop(), 0, d.said())
 
 
 @case

@@ -65,13 +65,15 @@ def free_port(address):
 
 
 class Master:
-    def __init__(self, folder, mayfly, address="127.0.0.1", workers=12, settings="", builds=BUILDS):
+    def __init__(self, folder, mayfly, address="127.0.0.1", workers=12, settings="", builds=BUILDS, after=None):
+        """`after` gives further lines of its configuration, told the port that workers come to."""
         self.folder, self.trigger, self.log = folder / "master", folder / "trigger", folder / "master.log"
         self.program = shutil.which("buildbot")
         subprocess.run([self.program, "create-master", "-r", str(self.folder)], check=True, capture_output=True)
+        port = free_port(address)
         (self.folder / "master.cfg").write_text(MASTER.format(
-            integrations=str(ROOT / "integrations/buildbot"), trigger=str(self.trigger), address=address, port=free_port(address), workers=workers,
-            socket=mayfly, settings=settings, builds=builds))
+            integrations=str(ROOT / "integrations/buildbot"), trigger=str(self.trigger), address=address, port=port, workers=workers,
+            socket=mayfly, settings=settings, builds=builds) + (after(port) if after else ""))
         self.process = None
 
     def __enter__(self):

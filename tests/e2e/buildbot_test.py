@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A real Buildbot master whose builds run in Mayfly's builders, one in each, by the latent worker that ships."""
+import hashlib
 import json
 import os
 import shutil
@@ -7,8 +8,8 @@ import socket
 import subprocess
 from pathlib import Path
 
-from buildbot_master import Master
-from harness import ROOT, Daemon, Scratch, Skip, case, check, equal, main, needs_containers, wait_for
+from buildbot_master import Master, free_port
+from harness import ROOT, Daemon, Scratch, Skip, but, case, check, equal, guide_blocks, main, needs_containers, wait_for
 
 POOL = """\
 images:
@@ -106,6 +107,41 @@ def judge(master, daemon, builds):
 @case
 def fifty_builds_each_in_a_builder_of_its_own_from_none_to_none():
     drain(int(os.environ.get("MAYFLY_BUILDBOT_BUILDS", "50")))
+
+
+@case
+def the_guides_own_lines_make_a_builds_builder_over_https():
+    """With a certificate and a token, as where the master is on another machine."""
+    base = needs_buildbot()
+    yaml, = guide_blocks("buildbot.md", "yaml")
+    python, = guide_blocks("buildbot.md", "python")
+    with Scratch() as folder:
+        (folder / "token").write_text("the master's token\n")
+        digest = hashlib.sha256(b"the master's token").hexdigest()
+        (folder / "tokens").write_text(f"master {digest}\n")
+        (folder / "tokens").chmod(0o600)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key.pem",
+                        "-out", folder / "cert.pem"], check=True, capture_output=True)
+        port = free_port("127.0.0.1")
+        config = but(yaml, ("recipe: images/buildbot", f"recipe: {ROOT}/images/buildbot\n    args: {{BASE: {base}}}"),
+                     ("ci: buildbot\n", "ci: buildbot\n    network: host\n"), ("warm: 2", "warm: 0"), ("memory: 4GiB", "memory: 384MiB"))
+        config += f"server: {{listen: '127.0.0.1:{port}', tls: {{certificate: cert.pem, key: key.pem}}, tokens: tokens}}\n"
+        daemon = Daemon(folder, config=config)
+        with daemon:
+            def after(master_port):
+                return "factory = f\n" + but(python, ("ci.example.org:9989", f"127.0.0.1:{master_port}"), (": 9989}", f": {master_port}}}"),
+                                             ("mayfly.example.org:8443", f"localhost:{port}"),
+                                             ("/etc/buildbot/mayfly.token", f"{folder}/token"),
+                                             ("token_file=", f'ca_file="{folder}/cert.pem", token_file=')) + \
+                    'c["schedulers"] = [OnDemand(name="on-demand", builderNames=["tests"])]\n'
+            with Master(folder, "", after=after) as master:
+                master.run(2)
+                wait_for(lambda: f"two builds: {master.said()[-3000:]} {all_log(daemon)[-1500:]}", lambda: master.results() == [0, 0], 120)
+                daemon.no_builders(60)
+                equal({j["spec"]["submitter"] for j in daemon.get("/v1/jobs")["jobs"]}, {"master"})
+                check("the master's token" not in master.said(), "the token in the master's log")
+        equal(daemon.remains(), [])
 
 
 @case

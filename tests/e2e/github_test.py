@@ -4,12 +4,14 @@ real builders, one job each; faults; and the daemon killed at every step."""
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import subprocess
 import tarfile
 
 from github_server import APP, GitHub, HOOK_SECRET, RUNNER, TOKEN
-from harness import (CASES, FINAL, ROOT, Daemon, Scratch, Skip, UnixConnection, busybox_image, case, check, equal, main, needs_containers, wait_for)
+from harness import (CASES, FINAL, ROOT, Daemon, Scratch, Skip, UnixConnection, busybox_image, but, case, check, equal, guide_blocks,
+                     main, needs_containers, wait_for)
 
 CONFIG = """\
 secrets:
@@ -70,7 +72,7 @@ class World:
             (folder / "app.pem").write_text(self.github.make_app())
             (folder / "app.pem").chmod(0o600)
             sign_in = f"        app_id: {APP}\n        private_key: github-app-key\n"
-        config = CONFIG.format(url=self.github.url, hook=self.hook, sign_in=sign_in, folder=folder, **self.options)
+        config = self.options.pop("config", CONFIG).format(url=self.github.url, hook=self.hook, sign_in=sign_in, folder=folder, **self.options)
         self.daemon = Daemon(folder, config=config, env={"GITHUB_TOKEN_OF_THE_DAEMON": TOKEN, "GITHUB_HOOK_OF_THE_DAEMON": HOOK_SECRET})
         self.steps = folder / "steps"
         return self
@@ -129,6 +131,22 @@ def each_job_has_a_builder_of_its_own_and_its_result_is_GitHubs():
             check(j["external"]["url"].endswith(f"/job/{theirs['id']}"), j)
             check(theirs["runner"].endswith(j["builder"]), j)
         w.daemon.no_builders()
+
+
+@case
+def the_guides_own_configuration_serves_the_guides_own_job():
+    config, job = guide_blocks("github.md", "yaml")
+    config = but(config.replace("{", "{{").replace("}", "}}"), ("/etc/mayfly/github-app.pem", "{folder}/app.pem"),
+                 ("image: actions\n", "image: {image}\n"), ("network: egress", "network: host"),  # where the stand-ins are
+                 ("organization: acme ", "url: {url}/acme "))
+    labels = [l.strip() for l in re.search(r"runs-on: \[(.*?)\]", job)[1].split(",")]
+    with World(app=True, config=config) as w:
+        id = w.github.queue(re.search(r"run: ([^}]*)", job)[1], labels)
+        w.daemon.start()
+        equal(w.at_github(id)["conclusion"], "success")
+        ended, = w.settled()
+        check(str(id) in w.daemon.cli("jobs").stdout.decode() or ended["external"]["name"] in w.daemon.cli("jobs").stdout.decode())
+        check(f"/job/{id}" in w.daemon.cli("explain", str(ended["id"])).stdout.decode(), "no link to its page")
 
 
 # All that a job could read of its builder: the environment and command line of each process, and every file.

@@ -6,12 +6,14 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import traceback
 from pathlib import Path
@@ -26,6 +28,21 @@ FINAL = {"succeeded", "failed", "cancelled", "timed_out", "lost"}
 
 class Skip(Exception):
     pass
+
+
+def guide_blocks(guide, kind):
+    """The code blocks of this kind in a page of docs/, also those in lists."""
+    found = re.findall(rf"^( *)```{kind}\n(.*?)^\1```", (ROOT / "docs" / guide).read_text(), re.S | re.M)
+    check(found, f"docs/{guide} has no block of {kind}")
+    return [textwrap.dedent(text) for _, text in found]
+
+
+def but(text, *changes):
+    """The text with each (from, to) changed, all of which must be in it: what a test cannot have as the guide says."""
+    for before, after in changes:
+        check(before in text, f"{before!r} is not in it", text)
+        text = text.replace(before, after)
+    return text
 
 
 def check(truth, *context):
