@@ -459,7 +459,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         session = str(uuid.uuid4())
         w.sessions[session] = who
         for k, v in (body.get("systemCapabilities") or {}).items():
-            if w.pat in str(v) or w.client_secret in str(v):
+            # Of its environment nothing: not what might be secret there, and nothing else either.
+            if w.pat in str(v) or w.client_secret in str(v) or not k.startswith("Agent."):
                 w.leaks.append(f"capability {k}")
         w.agents[who] |= {"status": "online", "systemCapabilities": body.get("systemCapabilities") or {}}
         w.assign()

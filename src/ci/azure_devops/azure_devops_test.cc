@@ -223,6 +223,14 @@ TEST_F(AzureDevOpsTest, ARevokedEntraTokenIsRenewedAtOnceAndAWrongSecretIsSaidSo
   EXPECT_THAT(refused.error().text(), Not(HasSubstr("not-the-secret")));
 }
 
+TEST_F(AzureDevOpsTest, APageInsteadOfAnAnswerIsAFailedSignIn) {
+  server.tell("set", {{"fault", "not_json"}});
+  auto sight = ci->observe(soon());
+  ASSERT_FALSE(sight);
+  EXPECT_EQ(sight.error().code, ErrorCode::denied);
+  EXPECT_NE(sight.error().what.find("did not accept the sign-in"), std::string::npos) << sight.error().what;
+}
+
 TEST_F(AzureDevOpsTest, AMissingPoolIsNamed) {
   auto account = with_token(server.url());
   account.pool = "windows";
