@@ -240,8 +240,7 @@ void Core::on_agent(const AgentEvent& event) {
     case AgentEvent::Kind::started: {
       auto j = jobs_.find(b.job);
       if (j == jobs_.end() || event.job != b.job || j->second.state != JobState::assigned) return;
-      mark_running(j->second, event.at);
-      return roster_.moved(j->second, now());  // by this clock, which may have been put on since then
+      return mark_running(j->second, event.at);
     }
   }
 }
@@ -345,7 +344,7 @@ void Core::mark_running(Job& j, Time at) {
   MAYFLY_CHECK(may_follow(j.state, JobState::running));
   j.state = JobState::running;
   j.started_at = at;
-  roster_.moved(j, std::min(at, now()));
+  roster_.moved(j, now());  // by this clock, which may have been put on since then
   record("job.started", fmt::format("job/{}", j.id), json::serialize(json::object{{"builder", j.builder}}));
   save(j);
 }

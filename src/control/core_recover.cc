@@ -23,7 +23,11 @@ Result<void> Core::recover() {
   next_builder_ = snapshot.next_builder;
   for (auto& j : snapshot.jobs) {
     j.waiting = {ReasonCode::submitted, "the daemon has just started", now(), {}};
-    roster_.add(jobs_.emplace(j.id, std::move(j)).first->second);
+    auto& job = jobs_.emplace(j.id, std::move(j)).first->second;
+    roster_.add(job);
+    // Its agent counts the job's time limit by a clock that nobody sets. That it must be ended from outside is judged
+    // from here on: by the wall clock a clock put on meanwhile would be the end of every job.
+    if (job.state != JobState::queued) roster_.moved(job, now());
   }
   std::sort(snapshot.builders.begin(), snapshot.builders.end(),
             [](const Builder& a, const Builder& b) { return builder_number(a.id) < builder_number(b.id); });

@@ -78,6 +78,20 @@ TEST(Core, AJobThatEndedWhileTheDaemonWasAwayIsNotOverdue) {
   EXPECT_EQ(w.job(id).state, JobState::succeeded);
 }
 
+TEST(Core, AClockPutOnWhileTheDaemonIsAwayEndsNoJob) {
+  World w;
+  w.fake.outcome = [](const agent::Assign&) { return FakeOutcome{.takes = std::chrono::minutes(50)}; };
+  w.start();
+  auto id = w.submit();
+  w.run(seconds(1));
+  w.clock.jump(std::chrono::hours(3));
+  w.start();
+  w.core().step();
+  EXPECT_EQ(w.job(id).state, JobState::running);
+  w.run(std::chrono::hours(1));
+  EXPECT_EQ(w.job(id).state, JobState::succeeded);
+}
+
 TEST(Core, ABuilderThatAppearsAfterTheDaemonHasLookedIsFound) {
   World w;
   w.start();
