@@ -40,6 +40,7 @@ class Checker {
     for (auto& [name, spec] : config_.images) {
       path_ = "images." + name;
       recipe(spec);
+      docker(spec);
       commit_status(spec.commit_status);
     }
   }
@@ -129,6 +130,23 @@ class Checker {
                                                  "secrets",
                                                  image.builder, name));
     }
+  }
+
+  void docker(const ImageSpec& image) {
+    const auto& d = image.docker;
+    if (d.url.empty() || wrong("docker.url")) return;
+    if (!image.builder.empty())
+      problem("docker",
+              fmt::format("it cannot be built by a Docker Engine and by pool '{}'; remove one", image.builder));
+    if (image.platforms.size() > 1)
+      problem("platforms", "a Docker Engine builds for one platform; name one, or build it here");
+    if (!image.secrets.empty())
+      problem("secrets", "a Docker Engine's own builder takes no build secrets; build it here, or without them");
+    auto host = std::string_view(d.url).substr(d.url.find("://") + 3);
+    bool loopback = host.starts_with("127.") || host.starts_with("localhost:") || host.starts_with("[::1]");
+    if (d.url.starts_with("tcp://") && d.certificates.empty() && !loopback)
+      problem("docker",
+              "over the network a Docker Engine needs TLS, for whoever reaches it is root there; give `certificates:`");
   }
 
   void commit_status(const CommitStatusSpec& status) {

@@ -148,6 +148,23 @@ bool is_hosted_repository(std::string_view text) {
          std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
+// OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT
+bool is_image_platform(std::string_view text) {
+  int parts = 1;
+  bool between = true;
+  for (char c : text) {
+    if (c == '/' ? between || ++parts > 3 : !(is_digit(c) || (c >= 'a' && c <= 'z'))) return false;
+    between = c == '/';
+  }
+  return !between && parts >= 2 && text.size() <= 60;
+}
+
+bool is_docker_url(std::string_view text) {
+  if (text.starts_with("unix:///"))
+    return text.size() > 8 && text.size() <= 108 && text.find_first_of(" \t") == std::string_view::npos;
+  return text.starts_with("tcp://") && is_address(text.substr(6));
+}
+
 bool is_registry(std::string_view text) { return is_repository(std::string(text) + "/x"); }
 
 }  // namespace
@@ -191,5 +208,10 @@ constinit const ConfigShape registry_shape{
     "HOST[:PORT], perhaps with a path"};
 constinit const ConfigShape hosted_shape{is_hosted_repository, "^[^/\\x00-\\x1f\\x7f]+/[^/\\x00-\\x1f\\x7f]+$",
                                          "OWNER/REPOSITORY or PROJECT/REPOSITORY"};
+constinit const ConfigShape image_platform_shape{is_image_platform, "^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$",
+                                                 "OS/ARCHITECTURE, perhaps with a variant, such as linux/arm64"};
+constinit const ConfigShape docker_shape{is_docker_url,
+                                         "^(unix:///[^ \\t]+|tcp://(\\[[0-9A-Za-z.:-]+\\]|[0-9A-Za-z.-]+):[0-9]{1,5})$",
+                                         "unix:///PATH or tcp://HOST:PORT"};
 
 }  // namespace mayfly

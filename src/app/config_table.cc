@@ -77,6 +77,19 @@ constexpr ConfigKey keys[] = {
      .doc = "The pool whose builders build it, made from an image such as images/image-builder. Its builders see the layers "
             "of released images, read-only. The daemon's own host builds when not given.",
      .store = [](T t, V v) { t.image->builder = v.text; }},
+    {.in = S::image, .name = "platforms", .kind = K::names, .shape = &image_platform_shape, .example = "[linux/amd64, linux/arm64]",
+     .doc = "What it is built for: each version is then one index with an image for each "
+            "([images.md](images.md#several-architectures)). This host's own when not given.",
+     .store = [](T t, V v) { t.image->platforms = v.names; }},
+    {.in = S::image, .name = "docker", .kind = K::section, .child = S::docker,
+     .doc = "A Docker Engine that builds it, for what cannot be built here: [images.md](images.md#by-a-docker-engine-elsewhere)."},
+    {.in = S::docker, .name = "url", .kind = K::text, .required = true, .shape = &docker_shape, .example = "tcp://windows.example:2376",
+     .doc = "Where the engine's API is.",
+     .store = [](T t, V v) { t.image->docker.url = v.text; }},
+    {.in = S::docker, .name = "certificates", .kind = K::path, .example = "docker-tls",
+     .doc = "A folder with `ca.pem`, `cert.pem` and `key.pem`, as Docker's own client has them; relative to this file. "
+            "`tcp://` without it is for this machine's loopback only.",
+     .store = [](T t, V v) { t.image->docker.certificates = v.text; }},
     {.in = S::image, .name = "secrets", .kind = K::names, .shape = &secret_shape, .example = "[npm-token]",
      .doc = "Names under `secrets:` that its build may read, by `RUN --mount=type=secret,id=NAME`. They are in no layer: that "
             "is looked for.",
@@ -376,6 +389,7 @@ constexpr ConfigSectionInfo sections[] = {
      "An image: what Mayfly builds from its recipe when that has changed, and the versions that were released."},
     {S::commit_status, "commit_status", "commit_status", "images.NAME.commit_status",
      "Where the status of the commits that an image is built from is shown."},
+    {S::docker, "docker", "docker", "images.NAME.docker", "The Docker Engine that an image is built by."},
     {S::rollout, "rollout", "rollout", "pools.NAME.rollout", "How a new version of its image reaches a pool."},
     {S::schedule, "schedule", "entry of the schedule", "pools.NAME.schedule[]", "One time, and what changes then."},
     {S::platform, "platform", "platform", "platforms.NAME", "What all pools of one platform share."},

@@ -28,7 +28,8 @@ enum class ConfigSection {
   tls,
   release,
   report,
-  commit_status
+  commit_status,
+  docker
 };
 
 enum class ConfigKind {

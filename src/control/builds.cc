@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t remembered = 500;  // builds of an image that are looked at for the same recipe
 constexpr std::size_t max_active = 1000;
 constexpr int max_failures = 5;
+constexpr Duration swept_anew = std::chrono::hours(24);
 constexpr Duration store_retry = std::chrono::seconds(1);
 
 std::string subject(BuildId id) { return fmt::format("build/{}", id); }
@@ -97,6 +98,12 @@ Result<void> Builds::recover() {
   }
   for (const auto& b : all) advance(b.id);
   MAYFLY_ASSIGN(auto latest, parts_.store.image_builds("", remembered));
+  for (const auto& [name, image] : parts_.config.images)
+    for (const auto& b : recent(name)) {
+      if (b.swept_at == Time{}) continue;
+      parts_.core.reference_gone(b.reference);
+      if (now() - b.swept_at < swept_anew) discard(b);  // a daemon may have been killed before it
+    }
   for (const auto& b : latest) {
     if (parts_.tell) reports_.owe(b.id, b.report);
     if (parts_.show) statuses_.owe(b.id, b.commit_status);
@@ -128,6 +135,8 @@ void Builds::tick() {
     if (w.rebuild_at) wake_by(*w.rebuild_at);
     if (w.look_at && !w.looking) wake_by(*w.look_at);
   }
+  if (now() >= next_sweep_) sweep();
+  wake_by(next_sweep_);
   reports_.tick();
   statuses_.tick();
   for (auto* told : {&reports_, &statuses_})
@@ -174,6 +183,7 @@ bool Builds::write(ImageBuild next, const char* kind, std::string detail) {
 void Builds::end(ImageBuild b, BuildState state, const std::string& why) {
   BuildId id = b.id;
   bool was_trying = b.state == BuildState::trying;
+  if (b.state == BuildState::building && b.build_job == 0 && state != BuildState::unchanged) parts_.works.stop(id);
   b.state = state;
   b.problem = why.substr(0, 4000);
   b.ended_at = now();

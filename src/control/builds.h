@@ -102,10 +102,16 @@ class Builds {
   void try_out(BuildId id);
   void tried(BuildId id);
   void release(BuildId id);
+  void hand_on(BuildId id, VersionLevel level);
   void offered(BuildId id, const ImageVersion& version);
   void follow_base(const ImageVersion& released);
   std::optional<BuildOrder> order_of(BuildId id);
   PoolSpec trial_pool(const ImageBuild& b) const;
+
+  // builds_sweep.cc: images that nobody needs any more
+  void sweep();
+  void sweep(const ImageBuild& b, const std::vector<ImageBuild>& all);
+  void discard(const ImageBuild& b);
 
   // builds_watch.cc: triggers
   void look(const std::string& image);
@@ -121,6 +127,7 @@ class Builds {
   std::map<BuildId, Running> running_;    // of these
   std::map<std::string, Watch> watches_;
   std::optional<Time> wake_;
+  Time next_sweep_{};
   BuildReports reports_, statuses_;
 };
 

@@ -189,7 +189,7 @@ std::optional<std::string> Builds::wait_for_bases(ImageBuild& b, const RecipeAt&
 // the approvals given to it count. True: taken over, or that build is waited for.
 bool Builds::take_over(ImageBuild& b) {
   for (const auto& o : recent(b.image)) {
-    if (o.id == b.id || o.content != b.content || o.bases != b.bases) continue;
+    if (o.id == b.id || o.content != b.content || o.bases != b.bases || o.swept_at != Time{}) continue;
     bool under_way =
         o.state == BuildState::building || o.state == BuildState::examining || o.state == BuildState::trying;
     if (under_way && o.id < b.id) {
@@ -423,10 +423,24 @@ void Builds::release(BuildId id) {
     b.state = BuildState::releasing;
     if (!change(b, "build.releasing", {{"approvals", b.approvals.size()}})) return;
   }
+  // What was declared since the last release counts, in whichever of the commits.
+  auto last = last_released(b.image);
+  if (!last || last->commit.empty()) return hand_on(id, level_of(b.message));
+  work<std::string>(
+      id,
+      [this, image = parts_.config.images.at(b.image), since = last->commit, until = b.commit, own = b.message] {
+        // Where the history was written anew, there is nothing between the two.
+        return Result<std::string>(parts_.works.messages(image, since, until, after(step_limit)).value_or(own));
+      },
+      [this, id](std::string messages) { hand_on(id, level_of(messages)); });
+}
+
+void Builds::hand_on(BuildId id, VersionLevel level) {
+  const auto& b = active_.at(id);
   ReleaseRequest request;
   request.image = b.image;
   request.reference = b.reference;
-  request.level = level_of(b.message);
+  request.level = level;
   request.commit = b.commit;
   request.builder_digest = b.builder_digest;
   for (const auto& a : b.approvals) request.approved_by.push_back(a.who);

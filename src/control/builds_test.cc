@@ -33,16 +33,34 @@ class FakeWorks final : public ImageWorks {
     for (const auto& [name, recipe] : refs_now) out.push_back({name, recipe.content, name == image.branch});
     return out;
   }
+  Result<std::string> messages(const ImageSpec&, const std::string& since, const std::string& until,
+                               Deadline) override {
+    asked_messages.emplace_back(since, until);
+    return said_between;
+  }
+  std::vector<std::pair<std::string, std::string>> asked_messages;
+  std::string said_between;
   Result<void> pack(const ImageSpec&, const std::string&, const std::string& tar, Deadline) override {
     std::ofstream(tar) << "a tar";
     return {};
   }
   Result<BuiltImage> build(const BuildOrder& order, Deadline) override {
     ++builds;
+    if (auto f = std::exchange(meanwhile, nullptr)) f();
     if (auto e = std::exchange(broken, std::nullopt)) return Unexpected(*e);
     return BuiltImage{"sha256:of-" + order.recipe.content + salt,
                       order.image.name + ":build-" + std::to_string(order.id)};
   }
+  void stop(BuildId id) override { stopped.push_back(id); }
+  void stop_all() override {}
+  Result<void> discard(const DiscardOrder& order, Deadline) override {
+    discarded.push_back(order.id);
+    if (auto e = std::exchange(broken_discard, std::nullopt)) return Unexpected(*e);
+    return {};
+  }
+  std::function<void()> meanwhile;  // what happens during the next build
+  std::vector<BuildId> stopped, discarded;
+  std::optional<Error> broken_discard;
   Result<BuildJob> prepare_job(const BuildOrder&, Deadline) override { return BuildJob{"build", "out"}; }
   Result<BuiltImage> take_in(const BuildOrder& order, const std::string&, Deadline d) override {
     return build(order, d);
@@ -393,6 +411,78 @@ TEST_F(BuildsTest, ACancelledBuildStopsItsTrial) {
   run();
   EXPECT_EQ(state(id), BuildState::cancelled);
   EXPECT_EQ(versions(), 0u);
+}
+
+TEST_F(BuildsTest, ACancelledBuildOnThisHostIsStopped) {
+  start();
+  auto id = request();
+  builds->cancel(id, "ann", [](Result<ImageBuild>) {});
+  EXPECT_TRUE(works.stopped.empty()) << "it had not begun";
+  works.meanwhile = [&] { builds->cancel(id, "ann", [](Result<ImageBuild>) {}); };
+  id = request();
+  run();
+  EXPECT_EQ(works.stopped, std::vector<BuildId>{id});
+  EXPECT_EQ(state(id), BuildState::cancelled);
+  EXPECT_EQ(versions(), 0u);
+}
+
+TEST_F(BuildsTest, TheHighestLevelSinceTheLastReleaseCounts) {
+  works.refs_now["main"].message = "the first\n\nRelease: major";
+  start();
+  request();
+  run();
+  auto before = works.refs_now["main"].commit;
+  commit("main", "two");
+  works.refs_now["main"].message = "the last of one push";
+  works.said_between = "the last of one push\n\n\nthe one before\n\nRelease: minor\n\nanother\n\nRelease: patch\n";
+  auto id = request();
+  run();
+  EXPECT_EQ(build(id).version, "1.1.0");
+  ASSERT_EQ(works.asked_messages.size(), 1u);
+  EXPECT_EQ(works.asked_messages[0], std::make_pair(before, works.refs_now["main"].commit));
+  works.said_between = "";
+  works.salt = works.files = "-new";
+  auto again = request("", true);
+  run();
+  EXPECT_EQ(build(again).version, "1.1.1") << "nothing was declared since";
+}
+
+TEST_F(BuildsTest, ImagesThatNobodyNeedsAreRemovedAndNeverOneThatRuns) {
+  world.config.release.keep = 2;
+  world.config.pools["pinned"] = world.config.pools.begin()->second;
+  world.config.pools["pinned"].name = "pinned";
+  world.config.pools["pinned"].image = "tool@1.0.0";
+  start();
+  std::vector<BuildId> ids;
+  for (const char* content : {"one", "two", "three", "four"}) {
+    commit("main", content);
+    ids.push_back(request());
+    run();
+  }
+  commit("fix", "three");
+  auto same = request("fix");
+  run();
+  EXPECT_EQ(build(same).same_as, ids[2]);
+  commit("main", "five");
+  works.findings = {{true, "user", "nobody there"}};
+  auto bad = request();
+  works.broken_discard = Error{ErrorCode::unavailable, "no space", "", ""};
+  run(std::chrono::minutes(30));
+  EXPECT_EQ(works.discarded, (std::vector<BuildId>{bad, ids[1]}))
+      << "1.0.0 is pinned, the last two are kept, with whoever has the same image";
+  EXPECT_NE(build(ids[1]).swept_at, Time{});
+  EXPECT_EQ(build(ids[2]).swept_at, Time{});
+  EXPECT_EQ(state(ids[1]), BuildState::released) << "the record stays";
+  works.discarded.clear();
+  start();
+  run();
+  EXPECT_EQ(works.discarded, (std::vector<BuildId>{bad, ids[1]})) << "a daemon may have been killed before it";
+  works.findings.clear();
+  commit("other", "two");
+  auto anew = request("other");
+  run();
+  EXPECT_EQ(build(anew).same_as, 0u) << "what is gone is built anew";
+  EXPECT_EQ(state(anew), BuildState::passed);
 }
 
 class BuildReportsTest : public BuildsTest {

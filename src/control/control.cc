@@ -64,6 +64,7 @@ class Control::Loop {
       stop_by_ = std::chrono::steady_clock::now() + stop_limit;
     });
     thread_.join();
+    if (works_) works_->stop_all();  // begun anew by the next daemon
     building_.reset();
     reporting_.reset();
     executor_.reset();  // waits for the calls under way; what they answer is not needed any more

@@ -51,6 +51,10 @@ class Core {
   void publish_now(const std::string& image, const std::string& who, Done<ImageStatus> done);
   void withdraw_after(const std::string& image, std::optional<SemVer> to, const std::string& who,
                       Done<ImageStatus> done);
+  // What versions that are used, pinned or among the last are made from.
+  std::set<std::string> needed_references(const std::string& image) const;
+  // It was removed: versions made from it are had from a registry that has them.
+  void reference_gone(const std::string& reference) { gone_references_.insert(reference); }
   Result<ImageStatus> image_status(const std::string& name, bool jobs_too = true) const;
   std::vector<ImageStatus> images() const;
   std::vector<PoolVersions> rollouts() const;
@@ -287,6 +291,7 @@ class Core {
   void on_published(const PublicationKey& key, const std::vector<std::string>& channels, const Result<void>& outcome);
   std::set<SemVer> versions_in_use(const std::string& image) const;
   void sweep_versions();
+  std::vector<SemVer> sweepable_versions(const std::string& image) const;
   void move_channels(Publication& to, const std::vector<std::string>& channels);
   // core_rollouts.cc: where pools stand between versions
   void follow_versions();
@@ -367,6 +372,7 @@ class Core {
   bool killing_ = false;
   bool draining_ = false;  // and nobody was told yet that it is done
   Time next_sweep_{};
+  std::set<std::string> gone_references_;
 
   plan::Plan told_;                           // of the last plan: what queued jobs wait for
   std::map<JobId, std::size_t> told_places_;  // in told_.waits; made when somebody asks

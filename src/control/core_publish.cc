@@ -231,19 +231,34 @@ std::set<SemVer> Core::versions_in_use(const std::string& image) const {
   return used;
 }
 
+std::vector<SemVer> Core::sweepable_versions(const std::string& image) const {
+  std::vector<SemVer> numbers;
+  for (const auto& [number, v] : versions_.at(image)) numbers.push_back(number);
+  auto channels = channels_of(image);
+  std::erase_if(channels, [](const auto& c) { return c.first.find('.') != std::string::npos; });
+  return plan::sweepable(numbers, versions_in_use(image), channels,
+                         static_cast<std::size_t>(parts_.config.release.keep));
+}
+
+std::set<std::string> Core::needed_references(const std::string& image) const {
+  std::set<std::string> out;
+  for (const auto& [name, pool] : parts_.config.pools) out.insert(pool.image);
+  auto versions = versions_.find(image);
+  if (versions == versions_.end()) return out;
+  auto rest = sweepable_versions(image);
+  for (const auto& [number, v] : versions->second)
+    if (std::find(rest.begin(), rest.end(), number) == rest.end()) out.insert(v.reference);
+  return out;
+}
+
 // Only the copy in the state directory goes: the registries are other people's, and the record stays. Should a swept
 // version be needed again, for a rollback perhaps, it is packed anew. Removal is repeated once after each start, for a
 // daemon may have been killed before it.
 void Core::sweep_versions() {
   if (!parts_.publisher) return;
   for (auto& [image, versions] : versions_) {
-    std::vector<SemVer> numbers;
-    for (const auto& [number, v] : versions) numbers.push_back(number);
-    auto channels = channels_of(image);
-    std::erase_if(channels, [](const auto& c) { return c.first.find('.') != std::string::npos; });
-    auto keep = static_cast<std::size_t>(parts_.config.release.keep);
     std::set<std::string> needed;
-    auto rest = plan::sweepable(numbers, versions_in_use(image), channels, keep);
+    auto rest = sweepable_versions(image);
     for (const auto& [number, v] : versions)
       if (std::find(rest.begin(), rest.end(), number) == rest.end()) needed.insert(v.published_digest);
     for (const auto& number : rest) {

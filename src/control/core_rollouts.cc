@@ -93,10 +93,15 @@ const PoolVersions* Core::stands_in(const PoolSpec& pool, const std::string& ima
 std::pair<std::string, std::string> Core::source_of(const PoolSpec& pool, const ImageVersion& v) const {
   auto platform = parts_.config.platforms.find(pool.platform);
   auto image = parts_.config.images.find(v.image);
-  if (platform == parts_.config.platforms.end() || image == parts_.config.images.end() || v.published_digest.empty())
-    return {v.reference, v.digest};
-  for (const auto& repository : plan::pulled_from(platform->second.registries, image->second.publish))
+  if (image == parts_.config.images.end() || v.published_digest.empty()) return {v.reference, v.digest};
+  auto registries =
+      platform == parts_.config.platforms.end() ? std::vector<std::string>() : platform->second.registries;
+  for (const auto& repository : plan::pulled_from(registries, image->second.publish))
     return {fmt::format("docker://{}@{}", repository, v.published_digest), v.published_digest};
+  if (gone_references_.contains(v.reference))
+    for (const auto& [key, p] : publications_)
+      if (p.image == v.image && p.number == v.number && p.state == PublicationState::published)
+        return {fmt::format("docker://{}@{}", p.repository, v.published_digest), v.published_digest};
   return {v.reference, v.digest};
 }
 

@@ -5,30 +5,63 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "images/target_platforms.h"
 
 namespace mayfly {
 namespace {
 
 std::string quoted(const std::string& text) { return shell_quote({text}); }
 
-std::string build_command(const BuildOrder& order, const std::string& storage) {
+// The platform's own name is left out where it is this host's: bases in its storage may not say theirs.
+std::string build_command(const BuildOrder& order, const std::string& storage, const std::string& platform,
+                          const std::string& dockerfile) {
   // chroot isolation: needs no more privilege than unpacking does, and works inside containers.
   std::vector<std::string> argv{"buildah",     "build",
                                 "--isolation", "chroot",
                                 "--layers",    "--force-rm",
                                 "--timestamp", std::to_string(to_micros(order.recipe.at) / 1'000'000),
                                 "--iidfile",   storage + "/image-id",
-                                "--file",      order.recipe.dockerfile};
+                                "--file",      dockerfile};
   if (order.fresh) argv.emplace_back("--no-cache");
   // No registry has those of this host's own storage, which are put on offer as they are now.
   bool own = std::any_of(order.recipe.bases.begin(), order.recipe.bases.end(),
                          [](const std::string& base) { return base.starts_with("localhost/"); });
   if (order.fresh && !own) argv.emplace_back("--pull-always");
+  if (!platform.empty()) argv.insert(argv.end(), {"--platform", platform});
   for (const auto& [key, value] : order.image.args) argv.insert(argv.end(), {"--build-arg", key + "=" + value});
   for (const auto& name : order.image.secrets)
     argv.insert(argv.end(), {"--secret", fmt::format("id={},env={}", name, secret_variable(name))});
   argv.emplace_back(".");
   return shell_quote(argv);
+}
+
+// The cached steps, but for what $id names already.
+constexpr const char* steps = R"(number=0
+for step in $(buildah images --all --quiet --no-trunc --filter readonly=false); do
+  step=${step#sha256:}
+  case " $id " in *" $step "*) continue ;; esac
+  number=$((number + 1))
+  buildah push --quiet --disable-compression "$step" "oci:$output/image:step-$number"
+done
+)";
+
+// One platform after the other; the index over them is made where the output is taken in.
+std::string several(const BuildOrder& order, const std::string& storage) {
+  // buildah before 1.30 does not fill these in.
+  const std::string file = storage + "/Dockerfile";
+  const std::string from = R"(s#^([[:space:]]*[Ff][Rr][Oo][Mm][[:space:]]+--platform=)[$]\{?BUILDPLATFORM\}?#\1)";
+  std::string out = "id=\n" +
+                    shell_quote({"sed", "-E", from + images::host_platform() + "#", order.recipe.dockerfile}) + " >" +
+                    quoted(file) + "\n";
+  for (const auto& platform : order.image.platforms) {
+    out += fmt::format("echo {}\n", quoted("mayfly: building for " + platform));
+    out += build_command(order, storage, platform, file) + "\n";
+    out += fmt::format(R"(one=$(cat "$storage/image-id") one=${{one#sha256:}} id="$id $one"
+buildah push --quiet --disable-compression "$one" "oci:$output/image:{}"
+)",
+                       images::platform_name(platform));
+  }
+  return out;
 }
 
 }  // namespace
@@ -54,7 +87,8 @@ find . -exec touch -h -d @{at} {{}} +
                                 fmt::arg("storage", quoted(places.storage)), fmt::arg("layers", quoted(places.layers)),
                                 fmt::arg("output", quoted(places.output)), fmt::arg("plain", places.storage),
                                 fmt::arg("stores", stores), fmt::arg("at", to_micros(order.recipe.at) / 1'000'000));
-  out += build_command(order, places.storage) + "\n";
+  if (images::is_for_several(order.image)) return out + several(order, places.storage) + steps;
+  out += build_command(order, places.storage, "", order.recipe.dockerfile) + "\n";
   // An image that is in the read-only store whole was released before: its id says all. Else the cached steps go along,
   // so that the next build finds them. A step that is there already is not moved again.
   out += R"(id=$(cat "$storage/image-id") id=${id#sha256:}
@@ -64,15 +98,8 @@ if [ -n "$layers" ] && grep -q "\"id\":\"$id\"" "$layers/overlay-images/images.j
   exit 0
 fi
 buildah push --quiet --disable-compression "$id" "oci:$output/image:final"
-number=0
-for step in $(buildah images --all --quiet --no-trunc --filter readonly=false); do
-  step=${step#sha256:}
-  [ "$step" != "$id" ] || continue
-  number=$((number + 1))
-  buildah push --quiet --disable-compression "$step" "oci:$output/image:step-$number"
-done
 )";
-  return out;
+  return out + steps;
 }
 
 std::string builder_script(const BuildOrder& order) {

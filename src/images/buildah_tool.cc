@@ -59,8 +59,12 @@ Error build_error(const std::string& image, const std::string& dockerfile, const
   static const std::regex passing(
       "dial tcp|no such host|i/o timeout|connection (refused|reset)|TLS handshake timeout|toomanyrequests|"
       "Temporary failure|unexpected EOF");
-  auto code = std::regex_search(output, passing) ? ErrorCode::unavailable : ErrorCode::invalid;
+  // Nobody but this host has these: buildah asks a registry where the storage has none for the platform.
+  const bool own = output.find("docker://localhost/") != std::string::npos;
+  auto code = !own && std::regex_search(output, passing) ? ErrorCode::unavailable : ErrorCode::invalid;
   auto what = fmt::format("image '{}' does not build:\n  {}", image, join(last_lines(output), "\n  "));
+  if (own)
+    what += "\nA base under localhost/ is not in this host's storage, or not for the platform that is built for.";
   if (line > 0 && !text.empty()) what += "\n" + excerpt(text, line);
   return {code, what, where, {}};
 }

@@ -139,6 +139,7 @@ class Reader {
     if (i.word == "ARG") return take_arg(i);
     if (i.word == "FROM") return take_from(i);
     if (!from_seen_) return wrong(i.line, i.word + " stands before FROM", "Only ARG may.");
+    if (i.word == "RUN" && !on_builder_ && out_.runs == 0) out_.runs = i.line;
     if (i.rest.empty()) return wrong(i.line, i.word + " says nothing", "Give it its arguments, or remove it.");
     return {};
   }
@@ -160,7 +161,9 @@ class Reader {
   Result<void> take_from(const Instruction& i) {
     from_seen_ = true;
     auto words = words_of(i.rest);
-    while (!words.empty() && words.front().starts_with("--")) words.erase(words.begin());
+    on_builder_ = false;
+    for (; !words.empty() && words.front().starts_with("--"); words.erase(words.begin()))
+      on_builder_ |= words.front() == "--platform=$BUILDPLATFORM" || words.front() == "--platform=${BUILDPLATFORM}";
     if (words.empty()) return wrong(i.line, "FROM names no image", "Name one, or `scratch`.");
     auto base = filled_in(unquoted(words.front()), values_);
     if (base.empty())
@@ -169,7 +172,11 @@ class Reader {
     bool known = base == "scratch" || stages_.contains(base) ||
                  std::find(out_.bases.begin(), out_.bases.end(), base) != out_.bases.end();
     if (!known) out_.bases.push_back(base);
-    if (words.size() == 3 && upper(words[1]) == "AS") stages_.insert(words[2]);
+    on_builder_ |= builder_stages_.contains(base);
+    if (words.size() == 3 && upper(words[1]) == "AS") {
+      stages_.insert(words[2]);
+      if (on_builder_) builder_stages_.insert(words[2]);
+    }
     if (words.size() != 1 && !(words.size() == 3 && upper(words[1]) == "AS"))
       return wrong(i.line, "FROM takes one image, and perhaps AS and a name", "");
     return {};
@@ -179,7 +186,9 @@ class Reader {
   const std::string& where_;
   const std::map<std::string, std::string>& given_;
   std::map<std::string, std::string> values_;
-  std::set<std::string> stages_;
+  std::set<std::string> stages_,
+      builder_stages_;  // the latter run on the platform of the builder, whatever the image's
+  bool on_builder_ = false;
   bool from_seen_ = false;
   Containerfile out_;
 };

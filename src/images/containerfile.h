@@ -12,6 +12,7 @@ namespace mayfly {
 
 struct Containerfile {
   std::vector<std::string> bases;  // of its FROM lines, arguments filled in; stages and `scratch` left out
+  int runs = 0;                    // the line of the first RUN for the image's own platform; 0: there is none
 };
 
 // `where` is its path, for messages. An instruction that does not exist, or anything but ARG before FROM: invalid, with

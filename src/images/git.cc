@@ -20,13 +20,14 @@ namespace {
 
 constexpr std::size_t max_dockerfile = 1u << 20;
 constexpr std::size_t max_refs = 2000;
-constexpr std::size_t max_message = 8000, max_authors = 50;
+constexpr std::size_t max_message = 8000, max_authors = 50, max_messages = 1000;
 constexpr std::string_view heads = "refs/heads/";
 
 std::string content_of(const std::string& tree, const ImageSpec& image) {
   std::string text = tree;
   for (const auto& [key, value] : image.args)
     text += fmt::format("\n{}:{}={}:{}", key.size(), key, value.size(), value);
+  for (const auto& platform : image.platforms) text += "\nplatform:" + platform;
   return sha256_hex(text);
 }
 
@@ -181,6 +182,19 @@ Result<RecipeAt> Git::resolve(const ImageSpec& image, const std::string& ref, De
               fmt::format("commit {} has neither a Dockerfile nor a Containerfile in '{}'", r.commit.substr(0, 12),
                           place.folder),
               place.repository);
+}
+
+// Every commit that changed the folder, and what the merges say that brought one: git leaves these out of a folder's
+// history where the folder is as on one of their sides.
+Result<std::string> Git::messages(const ImageSpec& image, const std::string& since, const std::string& until,
+                                  Deadline deadline) {
+  MAYFLY_ASSIGN(const Place place, place_of(image, deadline));
+  const auto folder = place.folder.empty() ? "." : place.folder, range = since + ".." + until;
+  const auto limit = fmt::format("-{}", max_messages);
+  MAYFLY_ASSIGN(auto own, run(place, {"log", limit, "--full-history", "--format=%n%B", range, "--", folder}, deadline));
+  MAYFLY_ASSIGN(auto merged,
+                run(place, {"log", limit, "--first-parent", "-m", "--format=%n%B", range, "--", folder}, deadline));
+  return own + merged;
 }
 
 Result<std::vector<RefAt>> Git::refs(const ImageSpec& image, Deadline deadline) {

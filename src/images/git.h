@@ -18,6 +18,8 @@ class Git {
 
   Result<RecipeAt> resolve(const ImageSpec& image, const std::string& ref, Deadline deadline);
   Result<std::vector<RefAt>> refs(const ImageSpec& image, Deadline deadline);
+  Result<std::string> messages(const ImageSpec& image, const std::string& since, const std::string& until,
+                               Deadline deadline);
   Result<void> pack(const ImageSpec& image, const std::string& commit, const std::string& tar, Deadline deadline);
 
  private:

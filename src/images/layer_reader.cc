@@ -12,6 +12,7 @@
 #include <boost/json.hpp>
 
 #include "base/text.h"
+#include "images/target_platforms.h"
 
 namespace mayfly::images {
 
@@ -148,15 +149,6 @@ Result<std::vector<Descriptor>> descriptors(const json::object& manifest, const 
   return out;
 }
 
-// The manifest itself, or of an index the first that it lists.
-Result<json::object> image_manifest(const OciLayout& layout, const std::string& digest) {
-  MAYFLY_ASSIGN(auto manifest, document(layout, digest));
-  if (!manifest.contains("manifests")) return manifest;
-  MAYFLY_ASSIGN(auto images, descriptors(manifest, "manifests", digest));
-  if (images.empty()) return fail(ErrorCode::invalid, "the index lists no image", digest);
-  return document(layout, images[0].digest);
-}
-
 std::string value_of(std::string_view line) {
   auto value = trim(line);
   if (value.size() >= 2 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0])
@@ -234,14 +226,43 @@ std::vector<Package> parse_apk_installed(std::string_view text) {
   return out;
 }
 
-Result<Contents> read_contents(const OciLayout& layout, const std::string& name) {
+Result<std::vector<IndexedImage>> images_of_index(const OciLayout& layout, const std::string& name) {
   MAYFLY_ASSIGN(auto top, layout.find(name));
-  MAYFLY_ASSIGN(auto manifest, image_manifest(layout, top.digest));
-  MAYFLY_ASSIGN(auto layers, descriptors(manifest, "layers", top.digest));
+  MAYFLY_ASSIGN(auto manifest, document(layout, top.digest));
+  std::vector<IndexedImage> out;
+  if (!manifest.contains("manifests")) return out;
+  MAYFLY_ASSIGN(auto images, descriptors(manifest, "manifests", top.digest));
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    const auto& entry = manifest["manifests"].as_array()[i].as_object();
+    auto text = [](const json::object& o, const char* key) {
+      const auto* v = o.if_contains(key);
+      return v && v->is_string() ? std::string(v->as_string()) : std::string();
+    };
+    images[i].type = text(entry, "mediaType");
+    const auto* is_for = entry.if_contains("platform");
+    std::string platform;
+    if (is_for && is_for->is_object())
+      platform = text(is_for->as_object(), "os") + "/" + text(is_for->as_object(), "architecture");
+    out.push_back({platform, images[i]});
+  }
+  return out;
+}
+
+Result<Contents> read_contents(const OciLayout& layout, const Descriptor& image) {
+  MAYFLY_ASSIGN(auto manifest, document(layout, image.digest));
+  MAYFLY_ASSIGN(auto layers, descriptors(manifest, "layers", image.digest));
   Files files;
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer)
     MAYFLY_TRY(read_layer(files, layout.blob_path(layer->digest)));
   return contents_of(files);
+}
+
+Result<Contents> read_contents(const OciLayout& layout, const std::string& name) {
+  MAYFLY_ASSIGN(auto top, layout.find(name));
+  MAYFLY_ASSIGN(auto images, images_of_index(layout, name));
+  for (const auto& i : images)
+    if (i.platform == host_platform()) return read_contents(layout, i.image);
+  return read_contents(layout, images.empty() ? top : images[0].image);
 }
 
 Result<std::int64_t> stored_bytes(const OciLayout& layout, const std::string& name) {

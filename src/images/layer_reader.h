@@ -6,9 +6,17 @@
 
 namespace mayfly::images {
 
-// Of the image with this name in the layout; of an index, its first image. A layer that cannot be read is an error; a
-// package database of a kind that is not known is only said in Contents::note.
+// Of the image with this name in the layout; of an index, its image for this host, or else its first. A layer that
+// cannot be read is an error; a package database of a kind that is not known is only said in Contents::note.
 Result<Contents> read_contents(const OciLayout& layout, const std::string& name);
+
+// The images of an index with this name, each for its platform; of a single image none.
+struct IndexedImage {
+  std::string platform;  // "linux/arm64"
+  Descriptor image;
+};
+Result<std::vector<IndexedImage>> images_of_index(const OciLayout& layout, const std::string& name);
+Result<Contents> read_contents(const OciLayout& layout, const Descriptor& image);
 
 // The bytes of all blobs that the image consists of, as a registry stores them.
 Result<std::int64_t> stored_bytes(const OciLayout& layout, const std::string& name);

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <map>
+#include <set>
 
 #include <boost/json.hpp>
 
@@ -19,6 +21,7 @@ namespace json = boost::json;
 namespace {
 // Else each store leaves a mount of itself behind, for as long as the host is up.
 constexpr const char* no_mount = "overlay.skip_mount_home=true";
+constexpr std::size_t max_list = 1u << 20;
 }  // namespace
 
 // The policy file's absence means "accept anything", as if it said so, which is its default.
@@ -27,6 +30,13 @@ std::vector<std::string> skopeo_command(const std::string& command) {
   if (access("/etc/containers/policy.json", R_OK) != 0) argv.emplace_back("--insecure-policy");
   argv.push_back(command);
   return argv;
+}
+
+Result<std::string> digest_of(const std::string& reference, Deadline deadline) {
+  auto argv = skopeo_command("inspect");
+  argv.insert(argv.end(), {"--format", "{{.Digest}}", reference});
+  MAYFLY_ASSIGN(auto done, os::run({.argv = argv, .deadline = deadline}));
+  return done.ok() ? std::string(trim(done.out)) : "";
 }
 
 std::string LayerStore::name_in_store(const std::string& name) const {
@@ -57,14 +67,8 @@ Result<void> LayerStore::ensure(Deadline deadline) {
 Result<void> LayerStore::add_base(const std::string& name, Deadline deadline) {
   if (!name.starts_with("localhost/")) return {};
   const std::lock_guard lock(mutex_);
-  auto digest = [&](const std::string& where) -> Result<std::string> {
-    auto argv = skopeo_command("inspect");
-    argv.insert(argv.end(), {"--format", "{{.Digest}}", where});
-    MAYFLY_ASSIGN(auto done, os::run({.argv = argv, .deadline = deadline}));
-    return done.ok() ? std::string(trim(done.out)) : "";
-  };
-  MAYFLY_ASSIGN(auto here, digest("containers-storage:" + name));
-  MAYFLY_ASSIGN(auto there, digest(name_in_store(name)));
+  MAYFLY_ASSIGN(auto here, digest_of("containers-storage:" + name, deadline));
+  MAYFLY_ASSIGN(auto there, digest_of(name_in_store(name), deadline));
   if (here.empty() && there.empty())
     return fail(ErrorCode::invalid, fmt::format("the base image {} is not in this host's storage", name), "FROM",
                 "`buildah images` lists those that are there.");
@@ -72,17 +76,52 @@ Result<void> LayerStore::add_base(const std::string& name, Deadline deadline) {
   return copy("containers-storage:" + name, name_in_store(name), deadline);
 }
 
-Result<void> LayerStore::add_image(const std::string& layout, const std::string& name, Deadline deadline) {
+Result<void> LayerStore::add_image(const std::string& layout, const std::string& name, BuildId build,
+                                   Deadline deadline) {
   const std::lock_guard lock(mutex_);
+  const auto repository = "localhost/mayfly/" + name;
+  std::map<std::string, std::string> images;  // names here → names there
   MAYFLY_ASSIGN(auto names, BuiltLayout(layout).names());
-  auto repository = name.substr(0, name.rfind(':'));
   for (const auto& n : names) {
-    if (n == "final") continue;
     // A step's name carries its digest: a later build's steps must not take the names of this one's away.
     MAYFLY_ASSIGN(auto digest, BuiltLayout(layout).digest(n));
-    MAYFLY_TRY(copy("oci:" + layout + ":" + n, name_in_store(repository + "-step:" + digest.substr(7, 20)), deadline));
+    images[n == "final" ? fmt::format("{}-build:{}", repository, build)
+                        : repository + "-step:" + digest.substr(7, 20)] = n;
   }
-  return copy("oci:" + layout + ":final", name_in_store(name), deadline);
+  // First what is to be removed one day, then what is there.
+  std::string list;
+  for (const auto& [here, there] : images) list += here + "\n";
+  MAYFLY_TRY(os::make_directories(offers()));
+  MAYFLY_TRY(os::write_file_atomically(fmt::format("{}/{}", offers(), build), list));
+  for (const auto& [here, there] : images)
+    MAYFLY_TRY(copy("oci:" + layout + ":" + there, name_in_store(here), deadline));
+  return copy("oci:" + layout + ":final", name_in_store(repository + ":latest"), deadline);
+}
+
+Result<void> LayerStore::forget(BuildId build, const std::string& reference, Deadline deadline) {
+  const std::lock_guard lock(mutex_);
+  const auto own = fmt::format("{}/{}", offers(), build);
+  if (!fs::exists(own)) return {};
+  std::set<std::string> going;
+  std::error_code ec;
+  for (bool theirs : {false, true})
+    for (fs::directory_iterator it(offers(), ec), end; !ec && it != end; it.increment(ec)) {
+      if ((it->path() == own) == theirs) continue;
+      MAYFLY_ASSIGN(auto text, os::read_file(it->path(), max_list));
+      for (const auto& line : split(text, '\n'))
+        theirs ? (void)going.erase(line) : (void)(line.empty() || going.insert(line).second);
+    }
+  for (const auto& name : going) {
+    MAYFLY_ASSIGN(auto done, os::run({.argv = {"buildah", "--root", root(), "--runroot", directory_ + "/run",
+                                               "--storage-driver", "overlay", "--storage-opt", no_mount, "rmi", name},
+                                      .deadline = deadline}));
+    if (!done.ok() && done.err.find("image not known") == std::string::npos)
+      return fail(ErrorCode::unavailable, "a layer cannot be removed: " + done.last_error_line(), name);
+  }
+  for (fs::directory_iterator it(directory_ + "/known", ec), end; !ec && it != end; it.increment(ec))
+    if (auto known = recall(it->path().filename()); known && known->reference == reference)
+      MAYFLY_TRY(os::remove_tree(it->path()));
+  return os::remove_tree(own);
 }
 
 Result<void> LayerStore::remember(const std::string& image_id, const Known& known) {

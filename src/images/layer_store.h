@@ -6,6 +6,7 @@
 #include <string>
 
 #include "images/built_layout.h"
+#include "model/image_build.h"
 #include "ports/platform.h"
 
 namespace mayfly {
@@ -20,8 +21,11 @@ class LayerStore {
   Result<void> ensure(Deadline deadline);
   // A base of this host's own storage ("localhost/…"), as it is there now. Others are fetched where the build runs.
   Result<void> add_base(const std::string& name, Deadline deadline);
-  // The image `final` of a layout as `name`, with its cached steps.
-  Result<void> add_image(const std::string& layout, const std::string& name, Deadline deadline);
+  // The image `final` of a layout as "localhost/mayfly/NAME:latest", with its cached steps.
+  Result<void> add_image(const std::string& layout, const std::string& name, BuildId build, Deadline deadline);
+  // What add_image() brought for this build, but for what another one brought too and for what is the latest. No build
+  // may be under way.
+  Result<void> forget(BuildId build, const std::string& reference, Deadline deadline);
 
   // Which image a configuration's digest stands for: what was added, for builds of which every step was cached.
   struct Known {
@@ -31,12 +35,17 @@ class LayerStore {
   Result<Known> recall(const std::string& image_id) const;
 
  private:
+  // What each build brought: a file with a name in each line.
+  std::string offers() const { return directory_ + "/offers"; }
   std::string name_in_store(const std::string& name) const;
   Result<void> copy(const std::string& from, const std::string& to, Deadline deadline);
 
   std::string directory_;
   std::mutex mutex_;  // one writer
 };
+
+// Of an image's manifest; empty: there is no such image.
+Result<std::string> digest_of(const std::string& reference, Deadline deadline);
 
 // skopeo's arguments up to and with the command.
 std::vector<std::string> skopeo_command(const std::string& command);

@@ -31,7 +31,6 @@ std::string with_transport(const std::string& reference) {
 }
 
 OciLayout image_in(const std::string& folder) { return OciLayout(folder + "/image"); }
-OciLayout attached_in(const std::string& folder) { return OciLayout(folder + "/attached"); }
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
@@ -138,17 +137,30 @@ Result<void> RegistryPublisher::publish(const PublishOrder& order, Deadline dead
 // The SBOM, the provenance and the signature come before any channel leads somebody to the image.
 Result<void> RegistryPublisher::attach(const PublishOrder& order, Deadline deadline) {
   const auto folder = folder_of(order.source.image, order.digest);
-  const auto attached = attached_in(folder);
   MAYFLY_ASSIGN(auto image, image_in(folder).find(image_name));
+  MAYFLY_ASSIGN(auto platforms, images_of_index(image_in(folder), image_name));
+  // Whoever has one platform's image by its digest finds its own documents.
+  for (const auto& p : platforms) {
+    MAYFLY_ASSIGN(auto what, read_contents(image_in(folder), p.image));
+    MAYFLY_TRY(attach_to(order, p.image, what, deadline));
+  }
+  MAYFLY_ASSIGN(auto what, contents(order.source.image, order.digest));
+  return attach_to(order, image, what, deadline);
+}
+
+Result<void> RegistryPublisher::attach_to(const PublishOrder& order, const Descriptor& image, const Contents& what,
+                                          Deadline deadline) {
+  const auto folder = folder_of(order.source.image, order.digest);
+  const OciLayout attached(folder +
+                           (image.digest == order.digest ? "/attached" : "/attached-" + image.digest.substr(7)));
   {
     std::lock_guard one(sealing_);
-    MAYFLY_ASSIGN(auto what, contents(order.source.image, order.digest));
     MAYFLY_TRY(seal(attached, image, what, order.repository, order.facts, options_.key));
   }
-  const auto tag = referrers_tag(order.digest);
+  const auto tag = referrers_tag(image.digest);
   auto send = [&](const std::string& name, const std::string& to) -> Result<void> {
-    MAYFLY_ASSIGN(auto what, attached.find(name));
-    return bring(attached, name, what.digest, order.repository, to, deadline);
+    MAYFLY_ASSIGN(auto part, attached.find(name));
+    return bring(attached, name, part.digest, order.repository, to, deadline);
   };
   MAYFLY_TRY(send(referrers_name, tag));
   if (!options_.key) return {};

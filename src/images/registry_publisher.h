@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "images/oci_layout.h"
 #include "images/signing.h"
 #include "ports/publisher.h"
 
@@ -32,6 +33,7 @@ class RegistryPublisher final : public Publisher {
   Result<PackedImage> known(const std::string& image, const std::string& digest) const;
   Result<void> make_ready(const PublishOrder& order, Deadline deadline);
   Result<void> attach(const PublishOrder& order, Deadline deadline);
+  Result<void> attach_to(const PublishOrder& order, const Descriptor& image, const Contents& what, Deadline deadline);
 
   PublisherOptions options_;
   std::mutex packing_;  // one export at a time: it uses every core, and two of one image would write one folder

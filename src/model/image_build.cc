@@ -157,6 +157,7 @@ json::object to_json(const ImageBuild& b) {
   put_time(o, "queued_at", b.queued_at);
   put_time(o, "started_at", b.started_at);
   put_time(o, "ended_at", b.ended_at);
+  put_time(o, "swept_at", b.swept_at);
   return o;
 }
 
@@ -188,6 +189,7 @@ Result<ImageBuild> image_build_from_json(const json::object& o) {
     MAYFLY_TRY(item.check());
   }
   b.queued_at = r.time("queued_at"), b.started_at = r.time("started_at"), b.ended_at = r.time("ended_at");
+  b.swept_at = r.time("swept_at");
   MAYFLY_TRY(r.check());
   return b;
 }

@@ -90,6 +90,7 @@ struct ImageBuild {
   std::string report;                          // a status that whoever is to be told has not heard yet; empty: none
   std::string commit_status;                   // … that is not shown at the commit yet
   Time queued_at{}, started_at{}, ended_at{};  // epoch where it has not happened
+  Time swept_at{};                             // when its image was removed, since nobody needs it
 
   bool operator==(const ImageBuild&) const = default;
 };

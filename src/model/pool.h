@@ -74,6 +74,13 @@ struct CommitStatusSpec {
   bool operator==(const CommitStatusSpec&) const = default;
 };
 
+// A Docker Engine elsewhere that builds images which cannot be built here, such as those for Windows.
+struct DockerSpec {
+  std::string url;           // "unix:///run/docker.sock" or "tcp://HOST:2376"; empty: there is none
+  std::string certificates;  // a folder with ca.pem, cert.pem and key.pem; empty: no TLS
+  bool operator==(const DockerSpec&) const = default;
+};
+
 struct ImageSpec {
   std::string name;
   std::string recipe;  // absolute path of the folder with the Dockerfile; empty: released versions only
@@ -93,6 +100,8 @@ struct ImageSpec {
   int approvals = 0;                  // of people, needed before a release
   std::string rebuild;                // cron: on a fresh base; empty: never
   Duration watch{};                   // how often the repository is asked for commits; 0: never
+  std::vector<std::string> platforms;  // "linux/amd64", "linux/arm64"; empty: this host's
+  DockerSpec docker;                   // the Docker Engine that builds it; without a URL: none does
   CommitStatusSpec commit_status;
   bool operator==(const ImageSpec&) const = default;
 };

@@ -135,6 +135,7 @@ Result<void> CurlTransport::set_up() {
   set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set(CURLOPT_CUSTOMREQUEST, request_->method.c_str());
   set(CURLOPT_CONNECTTIMEOUT_MS, 10'000L);
+  set(CURLOPT_TCP_KEEPALIVE, 1L);  // a long answer may be silent for long; a machine that is gone is noticed
   set(CURLOPT_ERRORBUFFER, message_.data());
   message_[0] = 0;
   set(CURLOPT_WRITEFUNCTION, &CurlTransport::on_body);
@@ -142,6 +143,10 @@ Result<void> CurlTransport::set_up() {
   set(CURLOPT_HEADERFUNCTION, &CurlTransport::on_header);
   set(CURLOPT_HEADERDATA, static_cast<void*>(this));
   if (!server_.ca_file.empty()) set(CURLOPT_CAINFO, server_.ca_file.c_str());
+  if (!server_.certificate_file.empty()) {
+    set(CURLOPT_SSLCERT, server_.certificate_file.c_str());
+    set(CURLOPT_SSLKEY, server_.key_file.c_str());
+  }
   if (auto ms = std::chrono::ceil<milliseconds>(request_->timeout).count(); ms > 0)
     set(CURLOPT_TIMEOUT_MS, static_cast<long>(ms));
   if (auto s = std::chrono::ceil<seconds>(request_->idle_timeout).count(); s > 0) {

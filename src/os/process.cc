@@ -117,14 +117,18 @@ class Run {
   Result<Finish> to_the_end() {
     while (!ended_) {
       const int wait_ms = milliseconds_left();
-      if (wait_ms == 0) return killed_for_time();
-      std::array<pollfd, 4> fds{
-          {{pidfd_.get(), POLLIN, 0}, {in_.get(), POLLOUT, 0}, {out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}}};
-      if (poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR) return killed_for_time();
+      if (wait_ms == 0) return killed(ErrorCode::timeout, "it did not end in time and was killed");
+      std::array<pollfd, 5> fds{{{pidfd_.get(), POLLIN, 0},
+                                 {in_.get(), POLLOUT, 0},
+                                 {out_.get(), POLLIN, 0},
+                                 {err_.get(), POLLIN, 0},
+                                 {command_.stop ? command_.stop->fd() : -1, POLLIN, 0}}};
+      if (poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR) return killed(ErrorCode::timeout, "it did not end in time and was killed");
       if (fds[1].revents) feed();
       if (fds[2].revents) drain(out_, true);
       if (fds[3].revents) drain(err_, false);
       ended_ = fds[0].revents != 0;
+      if (!ended_ && fds[4].revents) return killed(ErrorCode::unavailable, "it was stopped");
     }
     // What it wrote is in the pipes by now; a child of its own that still holds them is not waited for.
     drain(out_, true);
@@ -172,10 +176,10 @@ class Run {
     finish_.exit_code = WIFSIGNALED(status) ? 128 + finish_.signal : WEXITSTATUS(status);
   }
 
-  Result<Finish> killed_for_time() {
+  Result<Finish> killed(ErrorCode code, const char* why) {
     kill(-pid_, SIGKILL);
     reap();
-    return fail(ErrorCode::timeout, "it did not end in time and was killed", shell_quote(command_.argv));
+    return fail(code, why, shell_quote(command_.argv));
   }
 
   const Command& command_;

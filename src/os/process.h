@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "os/stop_signal.h"
 
 namespace mayfly::os {
 
@@ -15,6 +16,7 @@ struct Command {
   std::vector<std::string> env = {};  // "NAME=value": added to, or replacing, the daemon's own
   std::string directory = {};         // to run in; empty: the daemon's
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+  const StopSignal* stop = nullptr;   // raised: its process group is killed
   std::size_t out_limit = 4u << 20;   // bytes of stdout kept: the first ones
   std::size_t err_limit = 64u << 10;  // bytes of stderr kept: the last ones, since errors come last
 };
@@ -30,8 +32,8 @@ struct Finish {
   std::string last_error_line() const;
 };
 
-// Fails when it could not be started (unsupported: no such program, with the advice to install it) or did not end in
-// time (timeout: its process group was killed). Ending with an exit code other than 0 is not a failure of run().
+// Fails when it could not be started (unsupported: no such program, with the advice to install it), did not end in
+// time (timeout: its process group was killed), or was stopped (unavailable: the same). Ending with an exit code other than 0 is not a failure of run().
 Result<Finish> run(const Command& command);
 
 // The full path of a program in PATH; empty when there is none.

@@ -133,6 +133,9 @@ std::vector<Fact> facts_of(const ImageSpec& image) {
   add("growth", image.growth == ImageSpec().growth ? "" : number(image.growth));
   add("approvals", image.approvals == 0 ? "" : number(image.approvals));
   add("rebuild", image.rebuild);
+  add("platforms", join(image.platforms, ", "));
+  add("docker.url", image.docker.url);
+  add("docker.certificates", image.docker.certificates);
   add("commit_status.pool", image.commit_status.pool);
   add("commit_status.repository", image.commit_status.repository);
   return out;

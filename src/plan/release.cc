@@ -126,4 +126,25 @@ std::vector<SemVer> sweepable(const std::vector<SemVer>& versions, const std::se
   return out;
 }
 
+std::vector<BuildId> sweepable_builds(const std::vector<ImageBuild>& builds, const std::set<std::string>& references,
+                                      std::size_t keep) {
+  std::set<std::string> needed = references;
+  std::set<BuildId> lent;  // to builds under way with the same recipe
+  for (const auto& b : builds) {
+    if (is_final(b.state)) continue;
+    needed.insert(b.reference);
+    lent.insert(b.same_as);
+  }
+  std::vector<BuildId> out;
+  std::size_t good = 0;
+  for (const auto& b : builds) {
+    const bool own = is_final(b.state) && b.same_as == 0 && !b.reference.empty() && b.swept_at == Time{};
+    if (!own) continue;
+    const bool passed = b.state == BuildState::passed || b.state == BuildState::released;
+    if (passed && ++good <= keep) continue;
+    if (!needed.contains(b.reference) && !lent.contains(b.id)) out.push_back(b.id);
+  }
+  return out;
+}
+
 }  // namespace mayfly::plan

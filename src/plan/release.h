@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/contents.h"
+#include "model/image_build.h"
 #include "model/version.h"
 
 namespace mayfly::plan {
@@ -29,5 +30,10 @@ LevelChoice release_level(VersionLevel declared, const Contents& before, const C
 // channel.
 std::vector<SemVer> sweepable(const std::vector<SemVer>& versions, const std::set<SemVer>& used,
                               const std::map<std::string, std::string>& channels, std::size_t keep);
+
+// Of one image's builds, newest first: those whose own image nothing needs. Kept are the images of builds under way, of
+// versions that are needed (`references`), and of the `keep` newest builds that passed or were released.
+std::vector<BuildId> sweepable_builds(const std::vector<ImageBuild>& builds, const std::set<std::string>& references,
+                                      std::size_t keep);
 
 }  // namespace mayfly::plan

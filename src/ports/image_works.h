@@ -59,6 +59,14 @@ struct BuildJob {
   std::string output;  // the directory that take_in() wants
 };
 
+// A build whose image nobody needs any more.
+struct DiscardOrder {
+  BuildId id = 0;
+  std::string image;      // a name under images:
+  std::string directory;  // the build's own
+  BuiltImage built;
+};
+
 class ImageWorks {
  public:
   virtual ~ImageWorks() = default;
@@ -67,11 +75,18 @@ class ImageWorks {
   virtual Result<RecipeAt> resolve(const ImageSpec& image, const std::string& ref, Deadline deadline) = 0;
   // Every branch and proposed change of the image's repository, fetched first.
   virtual Result<std::vector<RefAt>> refs(const ImageSpec& image, Deadline deadline) = 0;
+  // What the commits say that changed the recipe after `since`, up to `until`, merges among them; both are commits.
+  virtual Result<std::string> messages(const ImageSpec& image, const std::string& since, const std::string& until,
+                                       Deadline deadline) = 0;
   // The recipe's folder at the commit as a tar, its files at the top.
   virtual Result<void> pack(const ImageSpec& image, const std::string& commit, const std::string& tar,
                             Deadline deadline) = 0;
-  // Builds on this host.
+  // Builds on this host, or by the Docker Engine that the image names.
   virtual Result<BuiltImage> build(const BuildOrder& order, Deadline deadline) = 0;
+  // Ends a build() under way within moments, with nothing of it left; that gives `unavailable`. Does not block.
+  virtual void stop(BuildId id) = 0;
+  // All of them, and none begins any more.
+  virtual void stop_all() = 0;
   // Makes ready what a builder needs of this host's images, and says what to run there, in the recipe's folder.
   virtual Result<BuildJob> prepare_job(const BuildOrder& order, Deadline deadline) = 0;
   // Takes the image from what that job left as its output.
@@ -81,6 +96,8 @@ class ImageWorks {
   virtual Result<Examination> examine(const BuildOrder& order, std::int64_t bytes_before, Deadline deadline) = 0;
   // The image was released from a protected ref: later builds may be made FROM it and from its layers.
   virtual Result<void> offer(const BuildOrder& order, const BuiltImage& image, Deadline deadline) = 0;
+  // Removes what was built, but for what other builds need too. Somebody else's image of the same name is left alone.
+  virtual Result<void> discard(const DiscardOrder& order, Deadline deadline) = 0;
   // Where builders that build find the layers on offer; empty: nowhere.
   virtual std::string layers() const = 0;
 };

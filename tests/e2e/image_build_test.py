@@ -2,10 +2,11 @@
 """Images from recipes in a real git repository: built, looked at, tried by a real job, approved, released."""
 import contextlib
 import os
+import pathlib
 import subprocess
 
-from harness import Daemon, Scratch, busybox_image, case, check, equal, main, needs_containers, wait_for
-from recipes import Repository, build, stored
+from harness import Daemon, Scratch, Skip, busybox_image, case, check, equal, main, needs_containers, wait_for
+from recipes import Repository, build, discard_builds, stored
 
 OVER = {"released", "passed", "unchanged", "failed", "cancelled", "superseded"}
 CONFIG = """\
@@ -46,8 +47,7 @@ def world(word="one", approvals=0, attempts='["test $(cat /copied) = one"]', mor
                 yield d
             equal(d.remains(), [])
         finally:
-            if new := stored() - before:
-                subprocess.run(["buildah", "rmi", "--force", *new], capture_output=True)
+            discard_builds(before)
 
 
 def settled(d, number, *states):
@@ -243,6 +243,81 @@ def a_daemon_killed_in_the_middle_goes_on():
         equal((b["state"], b["version"]), ("released", "1.0.0"), b, d.said())
         equal(len([j for j in d.get("/v1/jobs")["jobs"] if j["spec"]["pool"].startswith("try-")]), 1, "one trial, however often")
         equal(d.cli("audit", "verify").returncode, 0)
+
+
+def running(marker):
+    """Processes on this host that have the marker among their arguments."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if marker.encode() in path.read_bytes().split(b"\0"):
+                found.append(path.parent.name)
+    return found
+
+
+@case
+def a_build_is_stopped_in_its_middle_and_leaves_nothing():
+    if os.geteuid() != 0:
+        raise Skip("builds have namespaces of their own only where root builds")
+    marker = f"987{os.getpid()}"
+    with world(Dockerfile=DOCKERFILE + f"RUN sleep {marker}\n") as d:
+        begin = lambda: int(d.cli("image", "build", "tool", "--detach").stdout)
+        number = begin()
+        wait_for(lambda: d.said(), lambda: running(marker), 60)
+        equal(d.cli("image", "cancel", str(number)).returncode, 0)
+        equal(settled(d, number)["state"], "cancelled")
+        wait_for(lambda: running(marker), lambda: not running(marker))
+        folder = d.state / f"builds/{number}"
+        wait_for(lambda: list(folder.iterdir()), lambda: {p.name for p in folder.iterdir()} <= {"log"})
+        # The daemon's end is not the build's: the next one begins it anew.
+        number = begin()
+        wait_for(lambda: d.said(), lambda: running(marker), 60)
+        d.kill()
+        wait_for(lambda: running(marker), lambda: not running(marker))
+        d.start()
+        wait_for(lambda: d.said(), lambda: running(marker), 60)
+        d.stop()
+        equal(running(marker), [])
+        d.start()
+        equal(d.get(f"/v1/builds/{number}")["state"], "building")
+        equal(d.cli("image", "cancel", str(number)).returncode, 0)
+        wait_for(lambda: running(marker), lambda: not running(marker))
+
+
+@case
+def what_several_commits_of_one_push_declare_is_summed():
+    with world(attempts="[]") as d:
+        equal(build(d)[0]["version"], "1.0.0")
+        for word, message in (("two", "a\n\nRelease: minor"), ("three", "b"), ("four", "c\n\nRelease: patch")):
+            d.repository.write(word=word + "\n")
+            d.repository.commit(message)
+        b, said, _ = build(d)
+        equal(b.get("version"), "1.1.0", said, b)
+        again, said, _ = build(d, "--again")
+        equal(again["state"], "unchanged", said)
+
+
+@case
+def images_that_nobody_needs_are_swept():
+    config = CONFIG + "release: {{keep: 1}}\n"
+    with world(config=config.format(approvals=0, attempts="[]", more="", pool="tool@1.0.0")) as d:
+        for word in ("one", "two", "three"):
+            d.repository.write(word=word + "\n")
+            d.repository.commit(word)
+            equal(build(d)[0]["state"], "released", d.said())
+        digests = {b["id"]: b["digest"] for b in d.get("/v1/builds")["builds"]}
+        d.stop()
+        d.start()  # it sweeps when it begins, and every ten minutes
+        swept = lambda: [b["id"] for b in d.get("/v1/builds")["builds"] if b.get("swept_at")]
+        wait_for(lambda: d.get("/v1/builds"), swept, 30)
+        equal(swept(), [2], "the first is pinned, the third is the last", digests)
+        there = lambda n: subprocess.run(["buildah", "inspect", "--type", "image", f"localhost/mayfly/tool:build-{n}"], capture_output=True).returncode == 0
+        wait_for(lambda: d.said(), lambda: not there(2), 30)
+        equal((there(1), there(3)), (True, True))
+        wait_for(lambda: d.said(), lambda: not (d.state / "builds/2/out").exists())
+        equal([e["kind"] for e in d.get("/v1/ledger?subject=build/2")["entries"]][-1], "build.swept")
+        ran = d.cli("run", "--pool", "p", "--", "cat", "/word")
+        equal((ran.returncode, ran.stdout), (0, b"one\n"), ran.stderr)
 
 
 @case

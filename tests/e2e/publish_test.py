@@ -9,7 +9,7 @@ import os
 import subprocess
 
 from harness import MAYFLY, Daemon, Scratch, busybox_image, case, check, equal, main, needs_containers, wait_for
-from registries import BadWay, Registry, own_address, self_signed, skopeo
+from registries import BadWay, Registry, digest_of, make_key, own_address, self_signed, skopeo
 
 CONFIG = """\
 images:
@@ -90,26 +90,12 @@ def channels_led(d, repository, version, *names):
              lambda: set(names) <= set(publications(d, version)[repository]["channels"]))
 
 
-def digest_of(repository, tag, *options):
-    raw = subprocess.run(["skopeo", "inspect", "--raw", *(options or ["--tls-verify=false"]), f"docker://{repository}:{tag}"],
-                         capture_output=True)
-    return "sha256:" + hashlib.sha256(raw.stdout).hexdigest() if raw.returncode == 0 else None
-
-
 def read_layers(folder, repository, tag):
     """The manifest of a tag, and the bytes of its layers."""
     into = folder / f"read-{os.urandom(4).hex()}"
     skopeo("copy", "--quiet", "--all", "--preserve-digests", "--src-tls-verify=false", f"docker://{repository}:{tag}", f"dir:{into}")
     manifest = json.loads((into / "manifest.json").read_text())
     return manifest, [(into / l["digest"].removeprefix("sha256:")).read_bytes() for l in manifest.get("layers", [])], into
-
-
-def make_key(folder):
-    key, pub = folder / "key.pem", folder / "key.pub"
-    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True, capture_output=True)
-    key.chmod(0o600)
-    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", pub], check=True, capture_output=True)
-    return key, pub
 
 
 @case

@@ -40,6 +40,11 @@ def stored():
     return {n for image in json.loads(listed or "[]") for n in image.get("names") or [] if ":build-" in n}
 
 
+def discard_builds(before):
+    if new := stored() - before:
+        subprocess.run(["buildah", "rmi", "--force", *new], capture_output=True)
+
+
 def build(d, *argv, image="tool"):
     """`mayfly image build`: the build as it ended or waits, and what was said."""
     done = d.cli("image", "build", image, "--json", *argv, timeout=900)

@@ -1,5 +1,6 @@
 """Registries for the end-to-end tests: docker-registry from Debian, and a way to it on which things go wrong."""
 import contextlib
+import hashlib
 import http.client
 import http.server
 import shutil
@@ -15,6 +16,20 @@ def skopeo(*argv):
     if done.returncode:
         raise AssertionError(f"skopeo {' '.join(map(str, argv))}: {done.stderr}")
     return done.stdout.strip()
+
+
+def digest_of(repository, tag, *options):
+    raw = subprocess.run(["skopeo", "inspect", "--raw", *(options or ["--tls-verify=false"]), f"docker://{repository}:{tag}"],
+                         capture_output=True)
+    return "sha256:" + hashlib.sha256(raw.stdout).hexdigest() if raw.returncode == 0 else None
+
+
+def make_key(folder):
+    key, pub = folder / "key.pem", folder / "key.pub"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True, capture_output=True)
+    key.chmod(0o600)
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", pub], check=True, capture_output=True)
+    return key, pub
 
 
 @contextlib.contextmanager
