@@ -86,9 +86,10 @@ class CutOnce:
     def pass_on(self, a, b, answers):
         with contextlib.suppress(OSError):
             while data := a.recv(65536):
-                if answers and not self.cut and b"Step" in data:
+                step = data.upper().find(b"STEP")  # podman writes it in capitals
+                if answers and not self.cut and step >= 0:
                     self.cut = True
-                    b.sendall(data[:data.index(b"Step") + 2])
+                    b.sendall(data[:step + 2])
                     break
                 b.sendall(data)
         for s in (a, b):
