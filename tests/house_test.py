@@ -197,6 +197,16 @@ def make_targets(tree):
                 yield f"{path}:{line_of(text, m)}: `make {m.group(1)}`: the Makefile has no such target"
 
 
+def faults_fit(tree):
+    """The deliberate faults of the simulation are patches: code that moves on must take them along."""
+    for path, text in tree.matching(".patch").items():
+        target = re.search(r"^\+\+\+ b/(.*)$", text, re.M).group(1)
+        for hunk in re.split(r"^@@.*\n", text, flags=re.M)[1:]:
+            before = "".join(line[1:] for line in hunk.splitlines(True) if line[0] in " -")
+            if before not in tree.files.get(target, ""):
+                yield f"{path}: {target} no longer has the lines that it changes"
+
+
 # Each rule with a tree that breaks it: {path: text}. The same tree passes once `mend` is laid over it.
 RULES = {
     "includes follow the arrows": (arrows,
@@ -227,6 +237,9 @@ RULES = {
         {"README.md": "[a](docs/A.md#b) [w](https://x.org/)\n"}, {"docs/A.md": "a\n"}),
     "documents name real make targets": (make_targets,
         {"README.md": "`make demo`\n", "Makefile": "test: ## t\n"}, {"Makefile": "demo: ## d\n"}),
+    "deliberate faults fit the code": (faults_fit,
+        {"src/os/a.cc": "int a;\nint c;\n", "a.patch": "--- a/src/os/a.cc\n+++ b/src/os/a.cc\n@@ -1,2 +1,1 @@\n int a;\n-int b;\n"},
+        {"src/os/a.cc": "int a;\nint b;\n"}),
 }
 
 
