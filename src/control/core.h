@@ -295,6 +295,7 @@ class Core {
   void move_channels(Publication& to, const std::vector<std::string>& channels);
   // core_rollouts.cc: where pools stand between versions
   void follow_versions();
+  std::map<PoolName, plan::VersionMove> version_moves(const Config& wanted);  // of those that follow versions
   void follow(const PoolSpec& pool);
   // Where a pool has a version from: the reference, and the digest that it must mean.
   std::pair<std::string, std::string> source_of(const PoolSpec& pool, const ImageVersion& version) const;

@@ -58,7 +58,7 @@ std::set<std::string> Core::platform_names() const {
 }
 
 plan::ConfigChange Core::plan_config(const Config& wanted) {
-  plan::ChangeSight seen{now(), {}, {}, platform_names()};
+  plan::ChangeSight seen{now(), {}, {}, platform_names(), version_moves(wanted)};
   for (const auto& [id, j] : jobs_) seen.jobs.push_back(&j);
   for (const auto& [id, b] : builders_) seen.builders.push_back(&b);
   return plan::compare(configured(), wanted, seen);

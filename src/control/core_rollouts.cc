@@ -29,6 +29,11 @@ std::string kind_of(RolloutState state) {
   return out;
 }
 
+VersionRange followed_by(const PoolSpec& spec) {
+  auto text = split_image(spec.image).second;
+  return text.empty() ? VersionRange::latest() : VersionRange::parse(text).value_or(VersionRange::latest());
+}
+
 json::object tally_json(const VersionTally& t) {
   return {{"jobs", t.jobs}, {"failed", t.failed}, {"failed_starts", t.failed_starts}};
 }
@@ -42,13 +47,28 @@ void Core::follow_versions() {
     if (versioned_image(spec, parts_.config.images)) follow(spec);
 }
 
+std::map<PoolName, plan::VersionMove> Core::version_moves(const Config& wanted) {
+  std::map<PoolName, plan::VersionMove> out;
+  for (const auto& [name, spec] : wanted.pools) {
+    const ImageSpec* image = versioned_image(spec, wanted.images);
+    if (!image) continue;
+    const auto& versions = versions_[image->name];
+    PoolVersions stands;
+    if (auto p = pool_versions_.find(name); p != pool_versions_.end() && p->second.image == image->name)
+      stands = p->second;
+    auto there = [&](const SemVer& n) { return not_there_yet(spec, versions.at(n)).empty(); };
+    out[name] = {stands.current,
+                 plan::choose_version(followed_by(spec), versions, stands.current, stands.refused, there).version};
+  }
+  return out;
+}
+
 void Core::follow(const PoolSpec& spec) {
   const std::string image = versioned_image(spec, parts_.config.images)->name;
   auto& p = pool_versions_[spec.name];
   if (p.image != image) p = {spec.name, image, {}, {}, {}};
   const auto& versions = versions_[image];
-  auto text = split_image(spec.image).second;
-  auto follows = text.empty() ? VersionRange::latest() : VersionRange::parse(text).value_or(VersionRange::latest());
+  const auto follows = followed_by(spec);
   auto there = [&](const SemVer& n) { return not_there_yet(spec, versions.at(n)).empty(); };
   if (under_way(p)) {
     const SemVer to = p.rollout->to;

@@ -93,6 +93,22 @@ TEST_F(Rollouts, AJobSaysThatNoVersionWasReleasedAndRunsOnceOneWas) {
   EXPECT_FALSE(stands().rollout) << "there was nothing to move from";
 }
 
+TEST_F(Rollouts, APlannedChangeSaysWhichVersionThePoolWouldMoveTo) {
+  start();
+  release("a", v("1.0.0"));
+  release("b", v("2.0.0"));
+  w.run(seconds(1));
+  auto wanted = w.config;
+  wanted.pools["p"].image = "general@^2";
+  auto change = w.core().plan_config(wanted);
+  ASSERT_EQ(change.items.size(), 1u);
+  ASSERT_FALSE(change.items[0].effects.empty());
+  EXPECT_NE(change.items[0].effects[0].find("from version 1.0.0 to 2.0.0"), std::string::npos)
+      << change.items[0].effects[0];
+  wanted.pools["p"].image = "general@^3";
+  EXPECT_NE(w.core().plan_config(wanted).items[0].effects.at(0).find("fits general@^3"), std::string::npos);
+}
+
 TEST_F(Rollouts, APoolThatKeepsNothingIdleSeesOneBuilderComeUpAndNoMore) {
   start();
   release("a");

@@ -116,6 +116,7 @@ class Comparison {
       item.effects.push_back(some(static_cast<int>(now.queued.size()), "queued job") + " of this pool served at last");
     numbers(item, before, *after, now);
     if (before) replaced(item, *before, *after, now);
+    if (!before || before->image != after->image) version(item, *after, now);
     if (before) queue(item, *before, *after, now);
     strand(item, *after, now);
     if (after->network == Network::host && (!before || before->network != Network::host))
@@ -159,6 +160,23 @@ class Comparison {
                       now.busy == 1 ? "" : "s", now.busy == 1 ? "it" : "they", now.busy == 1 ? "s" : "ve"));
     if (before.image != after.image)
       item.effects.push_back(fmt::format("the image {} is made ready before the next builder starts", after.image));
+  }
+
+  void version(ConfigItem& item, const PoolSpec& after, const Present& now) {
+    auto move = seen_.moves.find(item.name);
+    if (move == seen_.moves.end()) return;
+    const auto& [from, to] = move->second;
+    if (!to)
+      return item.effects.push_back(
+          fmt::format("no version that was released fits {}: jobs wait for one", after.image));
+    if (!from || *from == *to)
+      return item.effects.push_back(fmt::format("{} version {}", from ? "it stays on" : "its jobs get", to->text()));
+    item.effects.push_back(
+        fmt::format("a rollout moves it from version {} to {}; running jobs are left alone", from->text(), to->text()));
+    if (now.unfit > 0) return;  // replaced already
+    const int idle = now.idle + now.starting;
+    if (idle > 0) item.effects.push_back(some(idle, "idle builder") + " drained as those of the new version come up");
+    change_.drained += idle;
   }
 
   void queue(ConfigItem& item, const PoolSpec& before, const PoolSpec& after, const Present& now) {

@@ -2,6 +2,8 @@
 // What a new configuration would change, and what follows from it for the jobs and builders there are. Pure: the same
 // two configurations and the same sight give the same answer. `mayfly plan` shows it, `mayfly apply` carries it out.
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "model/builder.h"
 #include "model/job.h"
 #include "model/pool.h"
+#include "model/version.h"
 
 namespace mayfly::plan {
 
@@ -46,11 +49,18 @@ struct ConfigChange {
   }
 };
 
+// Of a pool that follows an image's versions.
+struct VersionMove {
+  std::optional<SemVer> from;  // what it stands on
+  std::optional<SemVer> to;    // none: nothing that was released fits
+};
+
 struct ChangeSight {
   Time now{};
-  std::vector<const Job*> jobs;          // not ended
-  std::vector<const Builder*> builders;  // not gone
-  std::set<std::string> platforms;       // that this daemon has
+  std::vector<const Job*> jobs;           // not ended
+  std::vector<const Builder*> builders;   // not gone
+  std::set<std::string> platforms;        // that this daemon has
+  std::map<PoolName, VersionMove> moves;  // what the new configuration's pools would stand on
 };
 
 ConfigChange compare(const Config& before, const Config& after, const ChangeSight& seen);

@@ -20,6 +20,7 @@ struct World {
   std::vector<Job> jobs;
   std::vector<Builder> builders;
   std::set<std::string> platforms{"local"};
+  std::map<PoolName, VersionMove> moves;
 
   static Config with_pool() {
     Config c;
@@ -47,7 +48,7 @@ struct World {
     builders.push_back(b);
   }
   ConfigChange change() {
-    ChangeSight seen{t0, {}, {}, platforms};
+    ChangeSight seen{t0, {}, {}, platforms, moves};
     for (const auto& j : jobs) seen.jobs.push_back(&j);
     for (const auto& b : builders) seen.builders.push_back(&b);
     return compare(before, after, seen);
@@ -85,6 +86,25 @@ TEST(ConfigChange, AnotherShapeReplacesIdleBuildersAndLeavesBusyOnes) {
   EXPECT_THAT(c.items[0].effects, Contains("2 idle builders replaced by new ones"));
   EXPECT_THAT(c.items[0].effects, Contains("1 running job finishes in the builder it has"));
   EXPECT_THAT(c.stranded, IsEmpty());
+}
+
+TEST(ConfigChange, AnotherRangeSaysWhichVersionThePoolMovesTo) {
+  World w;
+  w.before.pools["p"].image = "img@^1";
+  w.pool().image = "img@^2";
+  w.builder(BuilderState::ready);
+  w.builder(BuilderState::busy);
+  w.moves["p"] = {SemVer{1, 4, 0}, SemVer{2, 0, 1}};
+  auto c = w.change();
+  ASSERT_EQ(c.items.size(), 1u);
+  EXPECT_THAT(c.items[0].effects,
+              Contains("a rollout moves it from version 1.4.0 to 2.0.1; running jobs are left alone"));
+  EXPECT_EQ(c.drained, 1);
+  w.moves["p"].to.reset();
+  EXPECT_THAT(w.change().items[0].effects, Contains("no version that was released fits img@^2: jobs wait for one"));
+  w.moves["p"].to = w.moves["p"].from;
+  EXPECT_THAT(w.change().items[0].effects, Contains("it stays on version 1.4.0"));
+  EXPECT_EQ(w.change().drained, 0);
 }
 
 TEST(ConfigChange, ARecipeChangesThePoolsThatUseIt) {
