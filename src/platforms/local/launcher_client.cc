@@ -97,6 +97,9 @@ Result<void> LauncherClient::launch(LaunchOrder order, Deadline deadline) {
   waiting_[number];
   if (auto sent = send_message(control_.get(), encode(order)); !sent) {
     waiting_.erase(number);
+    // Known here before the reader has heard of it: who tries again at once should find another launcher.
+    pollfd line{control_.get(), 0, 0};
+    if (poll(&line, 1, 0) > 0 && (line.revents & (POLLHUP | POLLERR)) != 0) gone_ = true;
     return sent;
   }
   changed_.wait_until(lock, deadline, [&] { return gone_ || waiting_[number].has_value(); });
