@@ -47,6 +47,8 @@ bool goes_unnoticed(std::uint64_t call, const std::uint64_t* args) {
       return (args[1] & FUTEX_CMD_MASK) == FUTEX_WAKE;  // it has one thread, so nobody
     case SYS_ioctl:
       return args[1] == TCGETS;  // is this a terminal?
+    case SYS_prlimit64:
+      return args[0] == 0;  // of itself; more than the hard limit is refused
     case SYS_prctl:
       return args[0] == PR_GET_NAME || args[0] == PR_SET_NAME;
 #if defined(__x86_64__)
@@ -82,7 +84,6 @@ bool goes_unnoticed(std::uint64_t call, const std::uint64_t* args) {
     case SYS_munmap:
     case SYS_newfstatat:
     case SYS_pread64:
-    case SYS_prlimit64:  // of itself; more than the hard limit is refused
     case SYS_read:
     case SYS_readlinkat:
     case SYS_rseq:
