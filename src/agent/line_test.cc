@@ -68,14 +68,18 @@ TEST(AgentLine, TheSameOrderTwiceRunsOnce) {
   EXPECT_EQ(f.log_text(), "once\n");
 }
 
+// An order on a new line, which is to begin when it is told.
+void hold(TestBuilder& b, Assign order, const TestFiles& files) {
+  b.connect();
+  b.expect<Hello>();
+  order.hold = true;
+  b.assign(order, files);
+}
+
 TEST(AgentLine, AHeldOrderBeginsOnlyWhenItIsTold) {
   BUILDER(b);
   TestFiles f;
-  b.connect();
-  b.expect<Hello>();
-  auto held = shell("echo ran");
-  held.hold = true;
-  b.assign(held, f);
+  hold(b, shell("echo ran"), f);
   b.send(Cancel{7});
   EXPECT_EQ(b.expect<Refused>().job, 7U) << "it does not have the job yet";
   EXPECT_EQ(f.log_text(), "");
@@ -91,11 +95,7 @@ TEST(AgentLine, AHeldOrderBeginsOnlyWhenItIsTold) {
 TEST(AgentLine, AHeldOrderIsForgottenWithItsLine) {
   BUILDER(b);
   TestFiles f, g;
-  b.connect();
-  b.expect<Hello>();
-  auto held = shell("echo held");
-  held.hold = true;
-  b.assign(held, f);
+  hold(b, shell("echo held"), f);
   b.send(Cancel{7});
   b.expect<Refused>();
   EXPECT_NE(b.children(), "") << "it stands by";
@@ -122,11 +122,7 @@ bool stands(const TestBuilder& b) { return of_standby(b, "stat").find(") t ") !=
 TEST(AgentLine, AHeldOrderRunsAheadUntilItsFirstAct) {
   BUILDER(b);
   TestFiles f;
-  b.connect();
-  b.expect<Hello>();
-  auto held = shell("echo ran > file; cat file");
-  held.hold = true;
-  b.assign(held, f);
+  hold(b, shell("echo ran > file; cat file"), f);
   ASSERT_TRUE(eventually([&] { return stands(b) && of_standby(b, "maps").find("/libc") != std::string::npos; }));
   EXPECT_NE(::access(("/proc/" + std::to_string(b.pid()) + "/root" + workspace_path + "/file").c_str(), F_OK), 0);
   b.send(Begin{7});
@@ -138,11 +134,7 @@ TEST(AgentLine, AHeldOrderRunsAheadUntilItsFirstAct) {
 TEST(AgentLine, AHeldOrderThatOnlyComputesGoesOnWhenItBegins) {
   BUILDER(b);
   TestFiles f;
-  b.connect();
-  b.expect<Hello>();
-  auto held = shell("while :; do :; done");
-  held.hold = true;
-  b.assign(held, f);
+  hold(b, shell("while :; do :; done"), f);
   ASSERT_TRUE(eventually([&] { return of_standby(b, "maps").find("/libc") != std::string::npos && !stands(b); }));
   b.send(Begin{7});
   b.expect<Started>();
@@ -153,11 +145,7 @@ TEST(AgentLine, AHeldOrderThatOnlyComputesGoesOnWhenItBegins) {
 TEST(AgentLine, AHeldOrderWhoseProcessIsKilledStartsAnother) {
   BUILDER(b);
   TestFiles f;
-  b.connect();
-  b.expect<Hello>();
-  auto held = shell("echo ran");
-  held.hold = true;
-  b.assign(held, f);
+  hold(b, shell("echo ran"), f);
   ASSERT_TRUE(eventually([&] { return stands(b); }));
   ASSERT_EQ(::kill(std::stoi(b.children()), SIGKILL), 0);
   ASSERT_TRUE(eventually([&] { return b.children().empty(); }));
@@ -170,11 +158,7 @@ TEST(AgentLine, AHeldOrderWhoseProcessIsKilledStartsAnother) {
 TEST(AgentLine, AHeldOrderThatFailsByItselfFailsWhenItBegins) {
   BUILDER(b);
   TestFiles f;
-  b.connect();
-  b.expect<Hello>();
-  auto held = shell("kill -SEGV $$");
-  held.hold = true;
-  b.assign(held, f);
+  hold(b, shell("kill -SEGV $$"), f);
   ASSERT_TRUE(eventually([&] { return stands(b); }));
   b.send(Begin{7});
   b.expect<Started>();
@@ -186,11 +170,7 @@ TEST(AgentLine, AHeldOrderThatFailsByItselfFailsWhenItBegins) {
 TEST(AgentLine, WhatFailsInAHeldOrderIsToldWhenItBegins) {
   BUILDER(b);
   TestFiles f;
-  b.connect();
-  b.expect<Hello>();
-  auto held = order({"no-such-program"});
-  held.hold = true;
-  b.assign(held, f);
+  hold(b, order({"no-such-program"}), f);
   b.send(Begin{7});
   auto end = b.expect<Finished>();
   EXPECT_EQ(end.result.cause, JobCause::command_not_found) << end.result.message;

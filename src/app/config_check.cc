@@ -119,9 +119,7 @@ class Checker {
       if (auto cron = plan::Cron::parse(image.rebuild, "UTC"); !cron) problem("rebuild", cron.error().what);
     auto builder = config_.pools.find(image.builder);
     if (!image.builder.empty() && builder == config_.pools.end()) {
-      std::vector<std::string> names;
-      for (const auto& [name, pool] : config_.pools) names.push_back(name);
-      problem("builder", fmt::format("there is no pool '{}'{}", image.builder, hint(image.builder, names, "")));
+      no_pool("builder", image.builder);
     } else if (!image.builder.empty()) {
       for (const auto& name : image.secrets)
         if (std::find(builder->second.secrets.begin(), builder->second.secrets.end(), name) ==
@@ -130,6 +128,10 @@ class Checker {
                                                  "secrets",
                                                  image.builder, name));
     }
+  }
+
+  void no_pool(const std::string& key, const PoolName& name) {
+    problem(key, fmt::format("there is no pool '{}'{}", name, hint(name, keys_of(config_.pools), "")));
   }
 
   void docker(const ImageSpec& image) {
@@ -152,12 +154,7 @@ class Checker {
   void commit_status(const CommitStatusSpec& status) {
     if (status.pool.empty() || wrong("commit_status.pool") || wrong("commit_status.repository")) return;
     auto pool = config_.pools.find(status.pool);
-    if (pool == config_.pools.end()) {
-      std::vector<std::string> names;
-      for (const auto& [name, spec] : config_.pools) names.push_back(name);
-      return problem("commit_status.pool",
-                     fmt::format("there is no pool '{}'{}", status.pool, hint(status.pool, names, "")));
-    }
+    if (pool == config_.pools.end()) return no_pool("commit_status.pool", status.pool);
     if (pool->second.ci != "github" && pool->second.ci != "azure-devops")
       return problem(
           "commit_status.pool",

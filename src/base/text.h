@@ -39,4 +39,12 @@ std::optional<std::string> base64_decode(std::string_view text);
 // As a POSIX shell would need it quoted; for showing a command that a person may paste.
 std::string shell_quote(const std::vector<std::string>& argv);
 
+// The names under which a map has something, to choose the nearest from.
+template <class Map>
+std::vector<std::string> keys_of(const Map& map) {
+  std::vector<std::string> out;
+  for (const auto& [key, value] : map) out.push_back(key);
+  return out;
+}
+
 }  // namespace mayfly

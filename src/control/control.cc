@@ -201,7 +201,7 @@ Result<int> Control::webhook(const Webhook& w) {
       continue;
     }
     ++told;
-    loop_->post([c = &loop_->core(), pool = pool, news = std::move(*news)] { c->on_ci_news(pool, news); });
+    loop_->post([c = &loop_->core(), to = pool, said = std::move(*news)] { c->on_ci_news(to, said); });
   }
   if (told > 0) return told;
   if (problem) return Unexpected(*problem);

@@ -122,7 +122,8 @@ void Core::hear(const PoolName& pool, const std::vector<CiJob>& said, bool whole
   std::map<std::string, JobId> runners;
   for (const auto& [id, j] : jobs_)
     if (j.spec.pool == pool && !j.external.runner.empty()) runners[j.external.runner] = id;
-  plan::CiQueue queue{.whole = whole, .asked_at = asked_at};
+  plan::CiQueue queue;
+  queue.whole = whole, queue.asked_at = asked_at;
   std::vector<const CiJob*> pending;
   for (const auto& c : said) {
     if (c.id.empty() || c.id.size() > 200) continue;
@@ -134,7 +135,9 @@ void Core::hear(const PoolName& pool, const std::vector<CiJob>& said, bool whole
     if (auto mine = runners.find(c.runner); mine != runners.end() && !c.runner.empty())
       if (auto job = jobs_.find(mine->second); job != jobs_.end()) on_taken(job->second, c);
   }
-  std::stable_sort(pending.begin(), pending.end(), [](auto* a, auto* b) { return a->priority > b->priority; });
+  std::sort(pending.begin(), pending.end(), [](auto* a, auto* b) {
+    return a->priority != b->priority ? a->priority > b->priority : a < b;  // equals as the CI said them
+  });
   std::map<std::string, const CiJob*> by_id;
   for (const auto* c : pending) {
     queue.pending.push_back(c->id);

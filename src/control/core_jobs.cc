@@ -46,8 +46,7 @@ Result<void> Core::validate_place(const JobSpec& s) const {
   if (!s.labels.empty()) return validate_labels(s);
   auto pool = parts_.config.pools.find(s.pool);
   if (pool == parts_.config.pools.end()) {
-    std::vector<std::string> names;
-    for (const auto& [name, spec] : parts_.config.pools) names.push_back(name);
+    const auto names = keys_of(parts_.config.pools);
     auto near = nearest(s.pool, names);
     return fail(ErrorCode::not_found, fmt::format("there is no pool '{}'", s.pool), "job",
                 near ? fmt::format("Did you mean '{}'?", *near) : fmt::format("Pools: {}.", join(names, ", ")));

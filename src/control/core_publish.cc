@@ -270,11 +270,11 @@ void Core::sweep_versions() {
         record("image.swept", "image/" + image, json::serialize(json::object{{"version", number.text()}}));
       }
       if (!forgotten_.insert(v.published_digest).second) continue;
-      effect("image.sweep", [this, image = image, digest = v.published_digest] {
+      effect("image.sweep", [this, of = image, digest = v.published_digest] {
         auto outcome = std::make_shared<Result<void>>();
-        executor_.registry([p = parts_.publisher, image, digest, outcome] { *outcome = p->forget(image, digest); },
-                           [this, image, outcome] {
-                             if (!*outcome) parts_.log.warning("image {}: {}", image, outcome->error().text());
+        executor_.registry([p = parts_.publisher, of, digest, outcome] { *outcome = p->forget(of, digest); },
+                           [this, of, outcome] {
+                             if (!*outcome) parts_.log.warning("image {}: {}", of, outcome->error().text());
                            });
       });
     }

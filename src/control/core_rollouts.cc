@@ -52,7 +52,9 @@ std::map<PoolName, plan::VersionMove> Core::version_moves(const Config& wanted) 
   for (const auto& [name, spec] : wanted.pools) {
     const ImageSpec* image = versioned_image(spec, wanted.images);
     if (!image) continue;
-    const auto& versions = versions_[image->name];
+    static const std::map<SemVer, ImageVersion> none;
+    auto released = versions_.find(image->name);
+    const auto& versions = released == versions_.end() ? none : released->second;
     PoolVersions stands;
     if (auto p = pool_versions_.find(name); p != pool_versions_.end() && p->second.image == image->name)
       stands = p->second;

@@ -87,8 +87,7 @@ void Core::sum_up_waits(std::map<PoolName, PoolStatus*>& pools) {
 Result<PoolExplanation> Core::explain_pool(const PoolName& name) {
   auto found = parts_.config.pools.find(name);
   if (found == parts_.config.pools.end()) {
-    std::vector<std::string> names;
-    for (const auto& [n, spec] : parts_.config.pools) names.push_back(n);
+    const auto names = keys_of(parts_.config.pools);
     auto near = nearest(name, names);
     return fail(ErrorCode::not_found, fmt::format("there is no pool '{}'", name), {},
                 near ? fmt::format("Did you mean '{}'?", *near) : fmt::format("Pools: {}.", join(names, ", ")));

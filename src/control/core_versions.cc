@@ -38,9 +38,7 @@ std::map<std::string, std::string> Core::channels_of(const std::string& image) c
 Result<const ImageSpec*> Core::known_image(const std::string& name) const {
   auto found = parts_.config.images.find(name);
   if (found != parts_.config.images.end()) return &found->second;
-  std::vector<std::string> names;
-  for (const auto& [n, spec] : parts_.config.images) names.push_back(n);
-  auto near = nearest(name, names);
+  auto near = nearest(name, keys_of(parts_.config.images));
   return fail(ErrorCode::not_found, fmt::format("there is no image '{}' in the configuration", name), "image",
               near ? fmt::format("Did you mean '{}'?", *near) : fmt::format("Add '{}: {{}}' under 'images:'.", name));
 }

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "images/oci_layout.h"
+#include "model/json.h"
 
 namespace mayfly::images {
 
@@ -53,11 +54,6 @@ json::object spdx_package(const std::string& id, const std::string& name, const 
 
 json::object relation(const std::string& from, const char* type, const std::string& to) {
   return {{"spdxElementId", from}, {"relationshipType", type}, {"relatedSpdxElement", to}};
-}
-
-std::string text_in(const json::object& o, const char* key) {
-  auto* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->as_string()) : std::string();
 }
 
 }  // namespace
@@ -145,14 +141,14 @@ Result<Contents> contents_from_json(const std::string& text) {
   auto* o = error ? nullptr : value.if_object();
   if (!o) return fail(ErrorCode::invalid, "this is not a list of an image's contents");
   Contents c;
-  c.distribution = text_in(*o, "distribution");
-  c.distribution_version = text_in(*o, "distribution_version");
-  c.note = text_in(*o, "note");
+  c.distribution = text_at(*o, "distribution");
+  c.distribution_version = text_at(*o, "distribution_version");
+  c.note = text_at(*o, "note");
   if (auto* list = o->if_contains("packages"); list && list->is_array())
     for (const auto& p : list->as_array())
       if (auto* e = p.if_object())
         c.packages.push_back(
-            {text_in(*e, "kind"), text_in(*e, "name"), text_in(*e, "version"), text_in(*e, "architecture")});
+            {text_at(*e, "kind"), text_at(*e, "name"), text_at(*e, "version"), text_at(*e, "architecture")});
   if (auto* list = o->if_contains("programs"); list && list->is_array())
     for (const auto& p : list->as_array())
       if (p.is_string()) c.programs.emplace_back(p.as_string());

@@ -13,6 +13,7 @@
 
 #include "images/digest.h"
 #include "images/oci_layout.h"
+#include "model/json.h"
 #include "os/file.h"
 
 namespace mayfly {
@@ -23,11 +24,6 @@ namespace {
 constexpr std::size_t max_document = 16u << 20;
 constexpr std::int64_t max_output = 64ll << 30;
 constexpr std::string_view ref_name = "org.opencontainers.image.ref.name";
-
-std::string text_at(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : "";
-}
 
 std::vector<json::object> objects_at(const json::object& o, std::string_view key) {
   std::vector<json::object> out;

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "images/built_layout.h"
 #include "images/containerfile.h"
+#include "model/json.h"
 #include "os/file.h"
 
 namespace mayfly::images {
@@ -44,16 +45,11 @@ Result<void> copy_data(archive* from, archive* to, const std::string& path) {
   return {};
 }
 
-std::string text_in(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : "";
-}
-
 // What the engine answers with where it refuses: {"message": …}.
 std::string message_of(const HttpAnswer& answer) {
   boost::system::error_code ec;
   auto value = json::parse(answer.body, ec);
-  auto said = !ec && value.is_object() ? text_in(value.get_object(), "message") : "";
+  auto said = !ec && value.is_object() ? text_at(value.get_object(), "message") : "";
   return said.empty() ? fmt::format("it answers with status {}", answer.status) : said;
 }
 
@@ -111,13 +107,13 @@ DockerLine read_docker_line(std::string_view line) {
   auto value = json::parse(json::string_view(line.data(), line.size()), ec);
   if (ec || !value.is_object()) return out;
   const auto& o = value.get_object();
-  out.error = text_in(o, "error");
-  out.text = std::regex_replace(text_in(o, "stream"), step, "STEP $1: ");
+  out.error = text_at(o, "error");
+  out.text = std::regex_replace(text_at(o, "stream"), step, "STEP $1: ");
   if (const auto* aux = o.if_contains("aux"); aux && aux->is_object())
-    out.built = text_in(aux->get_object(), "ID").starts_with("sha256:");
+    out.built = text_at(aux->get_object(), "ID").starts_with("sha256:");
   // The progress of a pull comes many times a second for each layer: only what begins and ends.
-  if (auto status = text_in(o, "status"); !status.empty() && !o.contains("progress")) {
-    auto id = text_in(o, "id");
+  if (auto status = text_at(o, "status"); !status.empty() && !o.contains("progress")) {
+    auto id = text_at(o, "id");
     out.text += fmt::format("{}{}{}\n", id, id.empty() ? "" : ": ", status);
   }
   return out;
@@ -155,14 +151,13 @@ Result<void> DockerBuild::run(const std::string& context, const std::string& tag
     if (n < 0) return Unexpected(errno_error("the context cannot be read", errno, context));
     return static_cast<std::size_t>(n);
   };
-  std::string rest, problem, said;
+  std::string rest, problem;
   bool built = false;
   Result<void> logged;
   auto take = [&](std::string_view line) {
     auto l = read_docker_line(line);
     if (!l.error.empty()) problem = l.error, l.text += l.error + "\n";
     built |= l.built;
-    said = (said + l.text).substr(said.size() + l.text.size() > max_line ? l.text.size() : 0);
     if (logged) logged = os::write_all(out.get(), l.text, log);
   };
   MAYFLY_ASSIGN(auto answer, exchange(request, [&](std::string_view part) {
@@ -180,7 +175,7 @@ Result<void> DockerBuild::run(const std::string& context, const std::string& tag
                 order.image.docker.url);
   if (answer.status != 200)
     return fail(ErrorCode::invalid, "the Docker Engine does not build: " + message_of(answer), order.image.docker.url);
-  if (!problem.empty()) return fail(ErrorCode::invalid, said, order.image.docker.url);
+  if (!problem.empty()) return fail(ErrorCode::invalid, problem, order.image.docker.url);
   if (built) return {};
   return fail(ErrorCode::unavailable, "the connection to the Docker Engine was lost before the build ended",
               order.image.docker.url);

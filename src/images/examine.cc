@@ -14,6 +14,7 @@
 
 #include "base/text.h"
 #include "images/digest.h"
+#include "model/json.h"
 #include "ports/secret_store.h"
 
 namespace mayfly {
@@ -60,11 +61,6 @@ std::vector<std::string> texts_at(const json::object& o, std::string_view key) {
     for (const auto& e : v->get_array())
       if (e.is_string()) out.emplace_back(e.get_string());
   return out;
-}
-
-std::string text_at(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : "";
 }
 
 class Examiner {

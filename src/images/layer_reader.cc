@@ -13,6 +13,7 @@
 
 #include "base/text.h"
 #include "images/target_platforms.h"
+#include "model/json.h"
 
 namespace mayfly::images {
 
@@ -234,15 +235,11 @@ Result<std::vector<IndexedImage>> images_of_index(const OciLayout& layout, const
   MAYFLY_ASSIGN(auto images, descriptors(manifest, "manifests", top.digest));
   for (std::size_t i = 0; i < images.size(); ++i) {
     const auto& entry = manifest["manifests"].as_array()[i].as_object();
-    auto text = [](const json::object& o, const char* key) {
-      const auto* v = o.if_contains(key);
-      return v && v->is_string() ? std::string(v->as_string()) : std::string();
-    };
-    images[i].type = text(entry, "mediaType");
+    images[i].type = text_at(entry, "mediaType");
     const auto* is_for = entry.if_contains("platform");
     std::string platform;
     if (is_for && is_for->is_object())
-      platform = text(is_for->as_object(), "os") + "/" + text(is_for->as_object(), "architecture");
+      platform = text_at(is_for->as_object(), "os") + "/" + text_at(is_for->as_object(), "architecture");
     out.push_back({platform, images[i]});
   }
   return out;

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "model/json.h"
 #include "os/file.h"
 #include "os/process.h"
 
@@ -138,11 +139,8 @@ Result<LayerStore::Known> LayerStore::recall(const std::string& image_id) const 
   boost::system::error_code ec;
   auto value = json::parse(text, ec);
   if (ec || !value.is_object()) return fail(ErrorCode::internal, "the record of a released image is damaged", image_id);
-  auto part = [&](std::string_view key) {
-    const auto* v = value.get_object().if_contains(key);
-    return v && v->is_string() ? std::string(v->get_string()) : std::string();
-  };
-  return Known{part("digest"), part("reference")};
+  const auto& known = value.get_object();
+  return Known{text_at(known, "digest"), text_at(known, "reference")};
 }
 
 }  // namespace mayfly

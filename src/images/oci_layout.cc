@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "images/digest.h"
+#include "model/json.h"
 #include "os/file.h"
 
 namespace mayfly::images {
@@ -72,12 +73,8 @@ Result<Descriptor> OciLayout::find(const std::string& name) const {
   for (const auto& entry : entries) {
     if (!bears(entry, name)) continue;
     const auto& o = entry.as_object();
-    auto text = [&](const char* key) {
-      auto* v = o.if_contains(key);
-      return v && v->is_string() ? std::string(v->as_string()) : std::string();
-    };
     auto* size = o.if_contains("size");
-    return Descriptor{text("mediaType"), text("digest"), size && size->is_int64() ? size->as_int64() : 0};
+    return Descriptor{text_at(o, "mediaType"), text_at(o, "digest"), size && size->is_int64() ? size->as_int64() : 0};
   }
   return fail(ErrorCode::not_found, "nothing has the name '" + name + "'", folder_);
 }

@@ -9,6 +9,7 @@
 #include <boost/json.hpp>
 
 #include "base/text.h"
+#include "model/json.h"
 #include "os/file.h"
 
 namespace mayfly::images {
@@ -113,18 +114,14 @@ Result<std::string> open_dsse_envelope(const Key& key, const std::string& envelo
   boost::system::error_code error;
   auto value = json::parse(envelope, error);
   auto* o = error ? nullptr : value.if_object();
-  auto text = [](const json::object& in, const char* name) {
-    auto* v = in.if_contains(name);
-    return v && v->is_string() ? std::string(v->as_string()) : std::string();
-  };
-  auto payload = o ? base64_decode(text(*o, "payload")) : std::nullopt;
+  auto payload = o ? base64_decode(text_at(*o, "payload")) : std::nullopt;
   auto* signatures = o ? o->if_contains("signatures") : nullptr;
   if (!payload || !signatures || !signatures->is_array())
     return fail(ErrorCode::invalid, "this is not a DSSE envelope");
   for (const auto& s : signatures->as_array()) {
     auto* entry = s.if_object();
-    auto sig = entry ? base64_decode(text(*entry, "sig")) : std::nullopt;
-    if (sig && key.verify(pae(text(*o, "payloadType"), *payload), *sig)) return *payload;
+    auto sig = entry ? base64_decode(text_at(*entry, "sig")) : std::nullopt;
+    if (sig && key.verify(pae(text_at(*o, "payloadType"), *payload), *sig)) return *payload;
   }
   return fail(ErrorCode::denied, "the envelope bears no signature by this key");
 }

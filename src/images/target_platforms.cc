@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "images/containerfile.h"
+#include "model/json.h"
 #include "os/file.h"
 
 namespace mayfly::images {
@@ -50,11 +51,6 @@ std::string line_after(const std::string& text, std::string_view key) {
   return "";
 }
 
-std::string text_in(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : "";
-}
-
 Result<json::object> object_in(const OciLayout& layout, const std::string& digest) {
   MAYFLY_ASSIGN(auto text, layout.read(digest));
   boost::system::error_code ec;
@@ -68,10 +64,10 @@ Result<json::object> platform_of(const OciLayout& layout, const Descriptor& imag
   MAYFLY_ASSIGN(auto manifest, object_in(layout, image.digest));
   const auto* config = manifest.if_contains("config");
   if (!config || !config->is_object()) return fail(ErrorCode::invalid, "it names no configuration", image.digest);
-  MAYFLY_ASSIGN(auto said, object_in(layout, text_in(config->get_object(), "digest")));
+  MAYFLY_ASSIGN(auto said, object_in(layout, text_at(config->get_object(), "digest")));
   json::object out;
   for (const char* key : {"os", "architecture", "variant", "os.version"})
-    if (auto value = text_in(said, key); !value.empty()) out[key] = value;
+    if (auto value = text_at(said, key); !value.empty()) out[key] = value;
   return out;
 }
 
@@ -151,7 +147,7 @@ Result<Descriptor> make_index(const OciLayout& layout, const std::vector<std::st
   for (const auto& platform : platforms) {
     MAYFLY_ASSIGN(auto image, layout.find(platform_name(platform)));
     MAYFLY_ASSIGN(auto is_for, platform_of(layout, image));
-    const auto name = fmt::format("{}/{}", text_in(is_for, "os"), text_in(is_for, "architecture"));
+    const auto name = fmt::format("{}/{}", text_at(is_for, "os"), text_at(is_for, "architecture"));
     if (platform != name && !platform.starts_with(name + "/"))
       return fail(ErrorCode::invalid, fmt::format("what was built for {} is for {}", platform, name), layout.folder(),
                   fmt::format("Build it FROM a base that there is for {}.", platform));

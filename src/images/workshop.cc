@@ -129,15 +129,12 @@ Result<BuiltImage> Workshop::build(const BuildOrder& order, Deadline deadline) {
       return fail(ErrorCode::unavailable, "it was stopped before it began", fmt::format("build {}", order.id));
     running_[order.id] = stop;
   }
-  // Overlays' work directories are without any permission, which remove_tree() of root does not mind.
-  auto cleared = clear(order.directory);
-  Result<BuiltImage> image = Unexpected(Error{});
-  if (!cleared)
-    image = Unexpected(cleared.error());
-  else if (order.image.docker.url.empty())
-    image = build_here(order, *stop, deadline);
-  else
-    image = build_by_engine(order, *stop, deadline);
+  auto image = [&]() -> Result<BuiltImage> {
+    // Overlays' work directories are without any permission, which remove_tree() of root does not mind.
+    MAYFLY_TRY(clear(order.directory));
+    return order.image.docker.url.empty() ? build_here(order, *stop, deadline)
+                                          : build_by_engine(order, *stop, deadline);
+  }();
   {
     const std::lock_guard lock(mutex_);
     running_.erase(order.id);

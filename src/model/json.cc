@@ -38,8 +38,8 @@ Result<JobSpec> read_spec(const json::object& o, bool strict) {
   s.submitter = r.text("submitter");
   if (!strict) s.one_time_secrets = r.texts("one_time_secrets");  // a request has their values there, too
   if (strict)
-    r.refuse_unknown({"pool", "labels", "name", "command", "script", "env", "secrets", "timeout_us", "priority", "input",
-                      "output", "repeatable", "submitter", "idempotency_key", "one_time_secrets", "ci",
+    r.refuse_unknown({"pool", "labels", "name", "command", "script", "env", "secrets", "timeout_us", "priority",
+                      "input", "output", "repeatable", "submitter", "idempotency_key", "one_time_secrets", "ci",
                       "external"});
   MAYFLY_TRY(r.check());
   return s;
@@ -257,6 +257,11 @@ Error error_from_json(const json::object& o) {
   e.where = r.text("where");
   e.next = r.text("next");
   return e;
+}
+
+std::string text_at(const json::object& o, std::string_view key) {
+  const auto* v = o.if_contains(key);
+  return v && v->is_string() ? std::string(v->get_string()) : "";
 }
 
 Result<json::object> parse_json_object(std::string_view text) {

@@ -41,4 +41,7 @@ Error error_from_json(const boost::json::object& o);
 // Parses text to an object, with limits on depth; the error says where it went wrong.
 Result<boost::json::object> parse_json_object(std::string_view text);
 
+// The text under the key; empty where there is none, or something else.
+std::string text_at(const boost::json::object& o, std::string_view key);
+
 }  // namespace mayfly

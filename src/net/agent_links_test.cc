@@ -100,6 +100,12 @@ class AgentLinksTest : public ::testing::Test {
     o.result_path = dir_.file("result");
     return o;
   }
+  AgentOrder order_of_megabytes() {
+    auto o = order();
+    o.message.argv.clear();
+    o.message.script = std::string(5 << 20, 's');
+    return o;
+  }
   void connect_and_greet(FakeAgent& agent) {
     links_->connect("b-1", dir_.file("a"), seconds(20));
     agent.accept();
@@ -220,9 +226,7 @@ TEST_F(AgentLinksTest, TheFilesArriveInOrderAndAreTheRightOnes) {
 TEST_F(AgentLinksTest, AnOrderOfMegabytesArrivesWhole) {
   FakeAgent agent(dir_.file("a"));
   connect_and_greet(agent);
-  auto o = order();
-  o.message.argv.clear();
-  o.message.script = std::string(5 << 20, 's');
+  const auto o = order_of_megabytes();
   links_->assign("b-1", o);
   auto assign = agent.hear();
   ASSERT_TRUE(assign);
@@ -233,9 +237,7 @@ TEST_F(AgentLinksTest, AnOrderOfMegabytesArrivesWhole) {
 TEST_F(AgentLinksTest, APreparedOrderOfMegabytesArrivesWholeAndBeforeItsBeginning) {
   FakeAgent agent(dir_.file("a"));
   connect_and_greet(agent);
-  auto o = order();
-  o.message.argv.clear();
-  o.message.script = std::string(5 << 20, 's');
+  const auto o = order_of_megabytes();
   links_->prepare("b-1", o);
   links_->assign("b-1", o);
   auto held = agent.hear();

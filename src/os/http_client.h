@@ -18,11 +18,11 @@
 namespace mayfly {
 
 struct HttpServer {
-  std::string unix_socket = {};   // a path; or
-  std::string url = {};           // "https://HOST[:PORT]", without a path ("http://" is for loopback and tests)
-  std::string ca_file = {};       // PEM; empty: the system's
+  std::string unix_socket = {};  // a path; or
+  std::string url = {};          // "https://HOST[:PORT]", without a path ("http://" is for loopback and tests)
+  std::string ca_file = {};      // PEM; empty: the system's
   std::string certificate_file = {}, key_file = {};  // PEM: who we are, where the server asks; empty: nobody
-  std::string bearer_token = {};  // sent with every request; empty: none
+  std::string bearer_token = {};                     // sent with every request; empty: none
 
   const std::string& name() const { return unix_socket.empty() ? url : unix_socket; }
 };

@@ -117,13 +117,13 @@ class Run {
   Result<Finish> to_the_end() {
     while (!ended_) {
       const int wait_ms = milliseconds_left();
-      if (wait_ms == 0) return killed(ErrorCode::timeout, "it did not end in time and was killed");
+      if (wait_ms == 0) return killed_for_time();
       std::array<pollfd, 5> fds{{{pidfd_.get(), POLLIN, 0},
                                  {in_.get(), POLLOUT, 0},
                                  {out_.get(), POLLIN, 0},
                                  {err_.get(), POLLIN, 0},
                                  {command_.stop ? command_.stop->fd() : -1, POLLIN, 0}}};
-      if (poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR) return killed(ErrorCode::timeout, "it did not end in time and was killed");
+      if (poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR) return killed_for_time();
       if (fds[1].revents) feed();
       if (fds[2].revents) drain(out_, true);
       if (fds[3].revents) drain(err_, false);
@@ -175,6 +175,8 @@ class Run {
     finish_.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     finish_.exit_code = WIFSIGNALED(status) ? 128 + finish_.signal : WEXITSTATUS(status);
   }
+
+  Result<Finish> killed_for_time() { return killed(ErrorCode::timeout, "it did not end in time and was killed"); }
 
   Result<Finish> killed(ErrorCode code, const char* why) {
     kill(-pid_, SIGKILL);

@@ -33,7 +33,8 @@ struct Finish {
 };
 
 // Fails when it could not be started (unsupported: no such program, with the advice to install it), did not end in
-// time (timeout: its process group was killed), or was stopped (unavailable: the same). Ending with an exit code other than 0 is not a failure of run().
+// time (timeout: its process group was killed), or was stopped (unavailable: the same). Ending with an exit code other
+// than 0 is not a failure of run().
 Result<Finish> run(const Command& command);
 
 // The full path of a program in PATH; empty when there is none.

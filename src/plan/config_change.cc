@@ -214,11 +214,7 @@ class Comparison {
 
   // Jobs that ask for labels are of no pool until they run.
   void labelled() {
-    std::vector<PoolView> pools;
-    for (const auto& [name, spec] : after_.pools) {
-      pools.emplace_back().name = name;
-      pools.back().spec = &spec;
-    }
+    const auto pools = views_of(after_);
     for (const Job* j : seen_.jobs)
       if (j->state == JobState::queued && !j->spec.labels.empty() && pools_for(j->spec, pools).empty())
         strand(*j, fmt::format("no pool would have the labels '{}' and allow what it asks for",

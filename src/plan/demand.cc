@@ -24,6 +24,15 @@ bool takes(const PoolSpec& pool, const JobSpec& job) {
 
 }  // namespace
 
+std::vector<PoolView> views_of(const Config& config) {
+  std::vector<PoolView> out;
+  for (const auto& [name, spec] : config.pools) {
+    auto& view = out.emplace_back();
+    view.name = name, view.spec = &spec;
+  }
+  return out;
+}
+
 std::vector<Index> pools_for(const JobSpec& job, const std::vector<PoolView>& pools) {
   std::vector<Index> found;
   for (Index i = 0; i < pools.size(); ++i)

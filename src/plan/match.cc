@@ -46,8 +46,10 @@ std::vector<Index> elsewhere_first(const Sight& s, const Queued& q) {
   auto nearness = [&, there = *was](Index i) {
     return i == there ? 2 : s.seen.pools[i].platform == s.seen.pools[there].platform ? 1 : 0;
   };
-  std::stable_sort(choice.begin(), choice.end(), [&](Index a, Index b) { return nearness(a) < nearness(b); });
-  return choice;
+  std::vector<Index> out;
+  for (int near : {0, 1, 2})
+    std::copy_if(choice.begin(), choice.end(), std::back_inserter(out), [&](Index i) { return nearness(i) == near; });
+  return out;
 }
 
 // All rank jobs alike, so each in turn takes the pool that it likes best of those that are not full yet: no job then

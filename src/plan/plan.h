@@ -190,6 +190,8 @@ struct Patience {
 // The pools that could take this job, by preference: the one that it names, or those that have all its labels and allow
 // its secrets and its time limit. Labels are compared without case.
 std::vector<Index> pools_for(const JobSpec& job, const std::vector<PoolView>& pools);
+// What pools_for() looks at. The configuration outlives it.
+std::vector<PoolView> views_of(const Config& config);
 
 Plan plan(const Seen& seen, Time now, const Patience& patience = {});
 

@@ -10,8 +10,9 @@
 // taken(). ADR 0009 says why Buildbot, which pushes its jobs through the public API, needs none of this.
 //
 // Calls block, each with a deadline, and come from the worker threads of its connection(). observe() never overlaps
-// another observe() of the same Ci; all else may overlap, also on different registrations. Errors: `unavailable` and `timeout` may pass and
-// are tried again; `denied` says which right is missing and where to grant it; secrets are in no error's text.
+// another observe() of the same Ci; all else may overlap, also on different registrations. Errors: `unavailable` and
+// `timeout` may pass and are tried again; `denied` says which right is missing and where to grant it; secrets are in no
+// error's text.
 #include <map>
 #include <optional>
 #include <string>

@@ -13,8 +13,7 @@ namespace {
 constexpr std::size_t max_errors = 20;
 
 std::string no_such_pool(const Config& config, const PoolName& name) {
-  std::vector<std::string> names;
-  for (const auto& [n, spec] : config.pools) names.push_back(n);
+  const auto names = keys_of(config.pools);
   auto near = nearest(name, names);
   return fmt::format("there is no pool '{}' in the configuration. {}", name,
                      near ? fmt::format("Did you mean '{}'?", *near)
@@ -38,18 +37,12 @@ std::string no_such_labels(const Config& config, const Demand& d, const std::vec
 }  // namespace
 
 Result<std::vector<std::vector<PoolName>>> route(const Config& config, const Workload& workload) {
-  std::vector<plan::PoolView> views;
-  for (const auto& [name, spec] : config.pools) {
-    auto& view = views.emplace_back();
-    view.name = name, view.spec = &spec;
-  }
+  const auto views = plan::views_of(config);
   std::vector<std::vector<PoolName>> out;
   std::vector<std::string> errors;
   for (const auto& d : workload.demands) {
-    JobSpec job;
-    job.pool = d.pool, job.labels = d.labels, job.secrets = d.secrets, job.timeout = d.timeout;
     auto& names = out.emplace_back();
-    for (auto index : plan::pools_for(job, views)) names.push_back(views[index].name);
+    for (auto index : plan::pools_for(spec_of(d), views)) names.push_back(views[index].name);
     if (!names.empty() || errors.size() == max_errors) continue;
     auto what = d.labels.empty() ? no_such_pool(config, d.pool) : no_such_labels(config, d, views);
     errors.push_back(d.where.empty() ? what : d.where + ": " + what);

@@ -187,9 +187,7 @@ void Run::job_ended(JobId, bool timed_out) {
 
 void Run::submit(std::uint32_t job) {
   const Arrival& a = workload_.jobs[job];
-  JobSpec spec;
-  const Demand& wanted = workload_.demands[a.demand];
-  spec.pool = wanted.pool, spec.labels = wanted.labels, spec.secrets = wanted.secrets, spec.timeout = wanted.timeout;
+  JobSpec spec = spec_of(workload_.demands[a.demand]);
   spec.command = {"x"};
   spec.priority = a.priority;
   spec.submitter = workload_.submitters[a.submitter];

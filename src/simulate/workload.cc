@@ -29,6 +29,12 @@ Demand demand_of(const Job& j) {
 
 }  // namespace
 
+JobSpec spec_of(const Demand& d) {
+  JobSpec spec;
+  spec.pool = d.pool, spec.labels = d.labels, spec.secrets = d.secrets, spec.timeout = d.timeout;
+  return spec;
+}
+
 std::uint32_t Workload::demand(const Demand& wanted) {
   auto same = [&](const Demand& d) {
     return std::tie(d.pool, d.labels, d.secrets, d.timeout) ==

@@ -26,6 +26,9 @@ struct Demand {
   std::string where;  // that it was first asked for: "day.csv:17"; for errors
 };
 
+// A job's specification with just that in it.
+JobSpec spec_of(const Demand& demand);
+
 struct Workload {
   std::vector<Demand> demands;
   std::vector<std::string> submitters;

@@ -112,6 +112,7 @@ class World final : public Agents, public Executor {
   void release(const BuilderId&) override {}
   void disconnect(const BuilderId&) override {}
 
+  using Agents::prepare;
   void prepare(const std::string& platform, const std::string& reference, const ImageSpec* recipe,
                std::function<void(Result<PlatformImage>)> done) override;
   void launch(const std::string& platform, BuilderRequest request, std::function<void(Result<void>)> done) override;

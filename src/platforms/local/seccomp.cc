@@ -12,6 +12,7 @@
 
 #include <boost/json.hpp>
 
+#include "model/json.h"
 #include "os/file.h"
 #include "platforms/local/container_config.h"
 
@@ -30,11 +31,6 @@ using Filter = std::unique_ptr<void, Release>;
 Unexpected bad(const std::string& what, const std::string& where) {
   return fail(ErrorCode::invalid, "the seccomp profile cannot be used: " + what, where,
               "Reinstall the package that owns it (containers-common or golang-github-containers-common)");
-}
-
-std::string text_at(const json::object& o, std::string_view key) {
-  const auto* v = o.if_contains(key);
-  return v && v->is_string() ? std::string(v->get_string()) : "";
 }
 
 std::uint64_t number_at(const json::object& o, std::string_view key, std::uint64_t otherwise) {

@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 
 #include "base/text.h"
+#include "model/json.h"
 #include "os/file.h"
 #include "platforms/local/local_images.h"
 
@@ -14,11 +15,6 @@ namespace {
 namespace json = boost::json;
 constexpr std::size_t record_limit = 64u << 20;
 constexpr std::size_t max_layers = 200;
-
-std::string text_at(const json::object& object, std::string_view key) {
-  const auto* value = object.if_contains(key);
-  return value && value->is_string() ? std::string(value->get_string()) : "";
-}
 
 Result<json::value> parse_file(const std::string& path) {
   MAYFLY_ASSIGN(const std::string text, os::read_file(path, record_limit));
