@@ -46,8 +46,10 @@ inline LedgerEntry some_entry() {
 }
 
 inline ImageStatus full_image() {
-  ImageVersion v{"general", SemVer{2, 4, 1},         "sha256:1", "localhost/general:1", "c0ffee",      "ann",
-                 {"bob"},   VersionState::withdrawn, "bad",      from_micros(5),        from_micros(6)};
+  ImageVersion v;
+  v.image = "general", v.number = SemVer{2, 4, 1}, v.digest = "sha256:1", v.reference = "localhost/general:1";
+  v.commit = "c0ffee", v.released_by = "ann", v.approved_by = {"bob"}, v.released_at = from_micros(5);
+  v.state = VersionState::withdrawn, v.withdrawn_why = "bad", v.withdrawn_at = from_micros(6);
   v.published_digest = "sha256:2", v.bytes = 7, v.swept_at = from_micros(9);
   v.builder_digest = "sha256:3";
   Publication p{"general", SemVer{2, 4, 1}, "r.example/general", PublicationState::failed, {"latest"}, "away",

@@ -145,7 +145,8 @@ TEST(Core, AnAdoptedBuilderIsAsOldAsItWasAndIsRefreshed) {
   World w;
   w.clock.set(from_micros(1'800'000'000'000'000));  // 08:00 UTC
   w.pool().warm = 1;
-  w.pool().schedule = {{.cron = "30 * * * *", .refresh = true}};
+  auto& refresh = w.pool().schedule.emplace_back();
+  refresh.cron = "30 * * * *", refresh.refresh = true;
   w.start();
   w.run(seconds(1));
   auto before = w.core().builders(false)->at(0);

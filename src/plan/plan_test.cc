@@ -14,17 +14,7 @@ const Time t0 = from_micros(1'800'000'000'000'000);
 
 // A world that a test fills in, and that looks after the pointers.
 struct World {
-  PoolSpec pool{.name = "p",
-                .image = "img",
-                .ci = "builtin",
-                .platform = "local",
-                .warm = 0,
-                .max = 10,
-                .limits = {},
-                .network = Network::none,
-                .secrets = {},
-                .rollout = {},
-                .ci_settings = {}};
+  PoolSpec pool;
   std::vector<Job> jobs;
   std::vector<Builder> builders;
   VersionView version;
@@ -40,7 +30,11 @@ struct World {
   bool shutting_down = false;
   Patience patience{.refill = Duration(0)};
 
-  World() { version.image.ready = true; }
+  World() {
+    pool.name = "p", pool.image = "img";
+    pool.network = Network::none;
+    version.image.ready = true;
+  }
 
   Job& job(JobState state = JobState::queued, std::string who = "ann", int priority = 0) {
     Job j;
