@@ -74,6 +74,7 @@ BuildReports::Parts Builds::status_parts() {
 }
 
 void Builds::reconfigured() {
+  followed_.reset();
   for (auto& [name, w] : watches_) w.rebuild.reset(), w.rebuild_at.reset(), w.look_at.reset();
   for (const auto& [name, image] : parts_.config.images) {
     auto& w = watches_[name];
@@ -126,6 +127,7 @@ void Builds::tick() {
       wake_by(*run.retry_at);
   }
   for (BuildId id : due) advance(id);
+  if (followed_ != parts_.core.releases_made()) follow_bases();
   for (auto& [name, w] : watches_) {
     if (w.rebuild_at && now() >= *w.rebuild_at) {
       w.rebuild_at = w.rebuild->next(now());

@@ -89,7 +89,6 @@ class Builds {
   void with_recipe(BuildId id, std::function<void()> then);
   void resolve(BuildId id);
   void resolved(BuildId id, RecipeAt recipe);
-  std::optional<std::string> wait_for_bases(ImageBuild& b, const RecipeAt& recipe, std::string& problem) const;
   bool take_over(ImageBuild& b);
   void build_here(BuildId id);
   void build_by_job(BuildId id);
@@ -104,9 +103,14 @@ class Builds {
   void release(BuildId id);
   void hand_on(BuildId id, VersionLevel level);
   void offered(BuildId id, const ImageVersion& version);
-  void follow_base(const ImageVersion& released);
   std::optional<BuildOrder> order_of(BuildId id);
   PoolSpec trial_pool(const ImageBuild& b) const;
+
+  // builds_bases.cc: images that are built from one another
+  std::optional<std::string> wait_for_bases(ImageBuild& b, const RecipeAt& recipe, std::string& problem) const;
+  bool is_outdated(const std::string& base, const std::string& digest) const;
+  bool is_behind(const std::string& image) const;
+  void follow_bases();
 
   // builds_sweep.cc: images that nobody needs any more
   void sweep();
@@ -128,6 +132,7 @@ class Builds {
   std::map<std::string, Watch> watches_;
   std::optional<Time> wake_;
   Time next_sweep_{};
+  std::optional<std::uint64_t> followed_;  // Core::releases_made() when follow_bases() ran last
   BuildReports reports_, statuses_;
 };
 

@@ -17,20 +17,11 @@ namespace {
 
 constexpr int max_building = 4;
 constexpr Duration step_limit = std::chrono::minutes(60);
-constexpr std::string_view own_images = "localhost/mayfly/";
 
 std::string new_upload() {
   char bytes[16];
   MAYFLY_CHECK(::getrandom(bytes, sizeof bytes, 0) == sizeof bytes);
   return to_hex({bytes, sizeof bytes});
-}
-
-// "localhost/mayfly/NAME" or "…:latest" → NAME. Another tag is a base like any other.
-std::string own_image(const std::string& base) {
-  if (!base.starts_with(own_images)) return "";
-  auto name = base.substr(own_images.size());
-  if (name.ends_with(":latest")) name.resize(name.size() - 7);
-  return name.find(':') == std::string::npos && name.find('/') == std::string::npos ? name : "";
 }
 
 // The highest that a line "Release: minor" of the message declares.
@@ -162,27 +153,6 @@ void Builds::resolved(BuildId id, RecipeAt recipe) {
   b.state = BuildState::building;
   b.started_at = now();
   if (change(b, "build.started", {{"commit", b.commit}, {"content", b.content}})) advance(id);
-}
-
-// Images of Mayfly's that this one is built FROM: what it waits for, or what is wrong, or their digests.
-std::optional<std::string> Builds::wait_for_bases(ImageBuild& b, const RecipeAt& recipe, std::string& problem) const {
-  b.bases.clear();
-  for (const auto& base : recipe.bases) {
-    auto name = own_image(base);
-    if (name.empty() || name == b.image || !parts_.config.images.contains(name)) continue;
-    for (const auto& [other, o] : active_)
-      if (o.image == name && o.release && other != b.id)
-        return fmt::format("it is built FROM {}, and build {} of that is {}", name, other, to_string(o.state));
-    auto status = parts_.core.image_status(name);
-    if (!status || !status->channels.contains("latest")) {
-      problem = fmt::format("it is built FROM {}, of which there is no released version. Build and release {} first.",
-                            base, name);
-      return std::nullopt;
-    }
-    for (const auto& v : status->versions)
-      if (v.number.text() == status->channels["latest"]) b.bases[name] = v.digest;
-  }
-  return std::nullopt;
 }
 
 // The same recipe on the same bases was built and tried before, for a proposed change perhaps: its image is taken, and
@@ -472,23 +442,8 @@ void Builds::offered(BuildId id, const ImageVersion& version) {
           auto done = active_.at(id);
           done.version = version.number.text();
           end(done, BuildState::released, "");
-          follow_base(version);
         });
   });
-}
-
-// Images that were built FROM an earlier version of this one.
-void Builds::follow_base(const ImageVersion& released) {
-  std::vector<std::string> followers;
-  for (const auto& [name, image] : parts_.config.images) {
-    auto last = last_released(name);
-    if (!last || !last->bases.contains(released.image) || last->bases[released.image] == released.digest) continue;
-    bool coming = false;
-    for (const auto& [id, b] : active_) coming |= b.image == name && b.release && b.state == BuildState::queued;
-    if (!coming) followers.push_back(name);
-  }
-  for (const auto& name : followers)
-    if (auto made = create({name, "", BuildTrigger::base, "", false})) advance(made->id);
 }
 
 }  // namespace mayfly

@@ -198,6 +198,46 @@ TEST_F(BuildsTest, ImagesThatAreBuiltFromOneAnotherFollowInOrder) {
   EXPECT_EQ(all[0].bases.at("tool"), latest("tool"));
 }
 
+// A daemon killed after the release and before the build that it asks for; and a base that was released by hand.
+TEST_F(BuildsTest, ANewBaseIsFollowedWhoeverReleasedItAndOnce) {
+  release_top_from_tool();
+  auto of_top = [&] { return builds->builds("top", 10).value(); };
+  ASSERT_EQ(of_top().size(), 1u);
+  ASSERT_EQ(of_top()[0].state, BuildState::released) << of_top()[0].problem;
+
+  builds.reset();  // as if the daemon were killed before it could follow
+  release_tool_by_hand();
+  works.salt = "-2", works.files = "-2";
+  start();
+  run();
+  ASSERT_EQ(of_top().size(), 2u);
+  EXPECT_EQ(of_top()[0].trigger, BuildTrigger::base);
+  EXPECT_EQ(of_top()[0].state, BuildState::released) << of_top()[0].problem;
+  EXPECT_EQ(of_top()[0].bases.at("tool"), latest("tool"));
+
+  start();
+  run();
+  EXPECT_EQ(of_top().size(), 2u) << "it is not behind any more";
+  world.core().withdraw_after("tool", {}, "ann", [](auto) {});
+  world.run(seconds(1));
+  start();
+  run();
+  EXPECT_EQ(of_top().size(), 2u) << "nothing goes back by itself";
+}
+
+TEST_F(BuildsTest, ANewBaseThatItCannotBeBuiltFromIsTriedOnce) {
+  release_top_from_tool();
+  release_tool_by_hand();
+  works.broken = Error{ErrorCode::invalid, "RUN false", "Dockerfile:2", ""};
+  run();
+  auto all = builds->builds("top", 10).value();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].state, BuildState::failed);
+  start();
+  run();
+  EXPECT_EQ(builds->builds("top", 10).value().size(), 2u);
+}
+
 TEST_F(BuildsTest, BuiltInABuilderWhenAPoolIsNamedForIt) {
   tool().builder = "p";
   start();

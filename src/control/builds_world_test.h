@@ -144,6 +144,27 @@ class BuildsTest : public ::testing::Test {
   std::string latest(const std::string& image) { return world.core().image_status(image)->versions[0].digest; }
   std::size_t versions() { return world.core().image_status("tool")->versions.size(); }
 
+  // Two images, the one built FROM the other.
+  void release_top_from_tool() {
+    auto top = tool();
+    top.name = "top", top.branch = "upper";
+    world.config.images["top"] = top;
+    auto& above = works.refs_now["upper"] = works.refs_now["main"];
+    above.bases = {"localhost/mayfly/tool"};
+    above.content = "above", above.commit = "commit-above";
+    start();
+    request();
+    run();
+    builds->request({"top", "", BuildTrigger::hand, "ann", false}, [](auto) {});
+    run();
+  }
+  void release_tool_by_hand() {
+    ReleaseRequest request;
+    request.image = "tool", request.reference = "tool:by-hand";
+    world.core().release(request, "ann", [](auto) {});
+    world.run(seconds(1));
+  }
+
   World world;
   FakeWorks works;
   std::deque<std::function<void()>> mailbox;

@@ -56,6 +56,7 @@ class Core {
   // It was removed: versions made from it are had from a registry that has them.
   void reference_gone(const std::string& reference) { gone_references_.insert(reference); }
   Result<ImageStatus> image_status(const std::string& name, bool jobs_too = true) const;
+  std::uint64_t releases_made() const { return releases_made_; }  // by this daemon
   std::vector<ImageStatus> images() const;
   std::vector<PoolVersions> rollouts() const;
   void change_rollout(const PoolName& pool, RolloutOrder order, const std::string& who, Done<PoolVersions> done);
@@ -333,6 +334,7 @@ class Core {
   std::map<std::string, PlatformRuntime> platforms_;
   std::map<std::string, std::map<SemVer, ImageVersion>> versions_;  // by image
   std::map<PoolName, PoolVersions> pool_versions_;                  // of pools that follow an image's versions
+  std::uint64_t releases_made_ = 0;
   bool versions_changed_ = true;                                    // what pools follow may be another version now
   int releases_ = 0;                                                // being resolved
   std::map<std::pair<std::string, std::string>, Trust> trusts_;     // by platform and digest: where something failed

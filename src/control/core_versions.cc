@@ -108,6 +108,7 @@ Result<ImageVersion> Core::resolved(const ReleaseRequest& request, const std::st
   batch_.versions.push_back(v);
   versions[v.number] = v;
   versions_changed_ = true;
+  ++releases_made_;
   return v;
 }
 
