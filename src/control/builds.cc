@@ -85,6 +85,19 @@ void Builds::reconfigured() {
       }
     if (image.watch > Duration(0)) w.look_at = now();
   }
+  raise_approvals();
+}
+
+// A stricter rule holds for what is under way already; a laxer one only for what comes.
+void Builds::raise_approvals() {
+  std::vector<ImageBuild> raised;
+  for (const auto& [id, b] : active_)
+    if (auto* image = spec_of(b); image && image->approvals > b.approvals_needed && b.state != BuildState::releasing)
+      raised.push_back(b), raised.back().approvals_needed = image->approvals;
+  for (auto& b : raised) {
+    json::object detail{{"needed", b.approvals_needed}};
+    change(std::move(b), "build.approvals-raised", std::move(detail));
+  }
 }
 
 Result<void> Builds::recover() {
@@ -97,6 +110,7 @@ Result<void> Builds::recover() {
     if (b.state == BuildState::trying && parts_.config.images.contains(b.image)) parts_.core.add_pool(trial_pool(b));
     active_.emplace(b.id, std::move(b));
   }
+  raise_approvals();
   for (const auto& b : all) advance(b.id);
   MAYFLY_ASSIGN(auto latest, parts_.store.image_builds("", remembered));
   for (const auto& [name, image] : parts_.config.images)

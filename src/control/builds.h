@@ -80,6 +80,7 @@ class Builds {
   ImageBuild* active(BuildId id);
   void wake_by(Time t);
   void advance_waiting();
+  void raise_approvals();
   Result<ImageBuild> create(const BuildRequest& request);
 
   // builds_steps.cc: what each state has to do

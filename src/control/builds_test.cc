@@ -117,6 +117,24 @@ TEST_F(BuildsTest, ApprovalsComeFromOthersAndGoWithTheRecipe) {
   EXPECT_EQ(version.approved_by, (std::vector<std::string>{"bob", "dave"}));
 }
 
+TEST_F(BuildsTest, AStricterRuleHoldsForWhatWaitsAlready) {
+  tool().approvals = 1;
+  start();
+  auto id = request();
+  run();
+  tool().approvals = 3;
+  builds->reconfigured();
+  EXPECT_EQ(approve(id, "bob"), "");
+  EXPECT_EQ(state(id), BuildState::waiting);
+  tool().approvals = 1;
+  builds->reconfigured();
+  start();  // and so after a restart
+  EXPECT_EQ(approve(id, "carl"), "");
+  EXPECT_EQ(state(id), BuildState::waiting);
+  EXPECT_EQ(approve(id, "dora"), "");
+  EXPECT_EQ(state(id), BuildState::released);
+}
+
 TEST_F(BuildsTest, AChangeVoidsApprovalsEvenOneThatNobodyHasBuiltYet) {
   tool().approvals = 2;
   start();
