@@ -67,13 +67,14 @@ json::object schemas() {
       "stopping_at:i gone_at:i image_version:s");
   add("ImageVersion",
       "image:s! version:s! digest:s! reference:s! state:s! released_by:s! approved_by:[s]! commit:s withdrawn_why:s "
-      "released_at:i withdrawn_at:i published_digest:s bytes:i swept_at:i builder_digest:s");
+      "released_at:i withdrawn_at:i published_digest:s bytes:i swept_at:i builder_digest:s bases:m");
   add("Publication",
       "image:s! version:s! repository:s! state:s! channels:[s]! attempts:i! problem:s next_try:i published_at:i");
   add("Release", "reference:s! version:s level:s commit:s");
   add("VersionUse", "version:s! pools:[s]! failed_jobs:[i]!");
   add("Image",
-      "name:s! recipe:s! channels:m! versions:[ImageVersion]! publications:[Publication]! uses:[VersionUse]! held:m!");
+      "name:s! recipe:s! channels:m! versions:[ImageVersion]! publications:[Publication]! uses:[VersionUse]! held:m! "
+      "base_note:s!");
   add("VersionTally", "launched:i! ready:i! jobs:i! failed:i! failed_starts:i!");
   add("Rollout",
       "from:s! to:s! state:s! paused:b! asked:b! why:s! old:VersionTally! new:VersionTally! by:s started_at:i "
@@ -87,7 +88,8 @@ json::object schemas() {
   add("ImageBuild",
       "id:i! image:s! ref:s! release:b! trigger:s! state:s! approvals_needed:i! bytes:i! by:s commit:s message:s "
       "content:s problem:s builder_digest:s digest:s reference:s fingerprint:s version:s build_job:i try_job:i "
-      "same_as:i authors:[s]! bases:m! findings:[BuildFinding]! approvals:[BuildApproval]! queued_at:i started_at:i "
+      "same_as:i authors:[s]! bases:m! registry_bases:m! reason:s findings:[BuildFinding]! approvals:[BuildApproval]! "
+      "queued_at:i started_at:i "
       "ended_at:i report:s commit_status:s");
   add("ImageBuildList", "builds:[ImageBuild]!");
   add("LedgerEntry", "seq:i! at:i! kind:s! subject:s! detail:s! previous:s! hash:s!");

@@ -124,7 +124,8 @@ json::object to_json(const ImageStatus& i) {
           {"versions", array_of(i.versions)},
           {"publications", array_of(i.publications)},
           {"uses", std::move(uses)},
-          {"held", std::move(held)}};
+          {"held", std::move(held)},
+          {"base_note", i.base_note}};
 }
 json::object list(const std::vector<PoolVersions>& pools) { return {{"rollouts", array_of(pools)}}; }
 json::object list(const std::vector<ImageStatus>& images) { return {{"images", array_of(images)}}; }

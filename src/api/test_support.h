@@ -51,7 +51,7 @@ inline ImageStatus full_image() {
   v.commit = "c0ffee", v.released_by = "ann", v.approved_by = {"bob"}, v.released_at = from_micros(5);
   v.state = VersionState::withdrawn, v.withdrawn_why = "bad", v.withdrawn_at = from_micros(6);
   v.published_digest = "sha256:2", v.bytes = 7, v.swept_at = from_micros(9);
-  v.builder_digest = "sha256:3";
+  v.builder_digest = "sha256:3", v.bases = {{"debian:12", "sha256:4"}};
   Publication p{"general", SemVer{2, 4, 1}, "r.example/general", PublicationState::failed, {"latest"}, "away",
                 2,         from_micros(7),  from_micros(8)};
   return {"general", "/recipe", {v}, {{"latest", "2.4.1"}}, {p}, {{SemVer{2, 4, 1}, {"p"}, {7}}}, {{"p", "why"}}};
@@ -87,6 +87,7 @@ inline ImageBuild full_build() {
   b.id = 7, b.image = "general", b.ref = "main", b.by = "ann", b.commit = "c", b.message = "m", b.content = "h";
   b.problem = "p", b.builder_digest = "d", b.digest = "d", b.reference = "r", b.fingerprint = "f", b.version = "1.0.0";
   b.build_job = b.try_job = b.same_as = 1, b.authors = {"Ann <ann@a>"}, b.bases = {{"base", "sha256:1"}};
+  b.registry_bases = {{"debian:12", "sha256:2"}}, b.reason = "r";
   b.findings = {{true, "user", "w"}}, b.approvals = {{"bob", "d", from_micros(5)}};
   b.queued_at = b.started_at = b.ended_at = from_micros(5);
   b.report = "released";

@@ -73,6 +73,11 @@ constexpr ConfigKey keys[] = {
     {.in = S::image, .name = "watch", .kind = K::duration, .min = "1s", .max = "1d", .example = "1m",
      .doc = "How often the repository is asked for new commits. Never when not given: then builds are by hand.",
      .store = [](T t, V v) { t.image->watch = v.duration; }},
+    {.in = S::image, .name = "watch_base", .kind = K::duration, .min = "0s", .max = "30d", .example = "6h",
+     .doc = "How often registries are asked whether the images that it is built FROM are others now; then it is rebuilt "
+            "([images.md](images.md#a-base-in-a-registry)). `0s` is never. When not given: every hour where `watch:` is given, else "
+            "never.",
+     .store = [](T t, V v) { t.image->watch_base = v.duration; }},
     {.in = S::image, .name = "builder", .kind = K::text, .shape = &pool_shape, .example = "image-builder",
      .doc = "The pool whose builders build it, made from an image such as images/image-builder. Its builders see the layers "
             "of released images, read-only. The daemon's own host builds when not given.",

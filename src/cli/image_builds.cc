@@ -53,7 +53,8 @@ std::string approvals_of(const ImageBuild& b) {
 
 std::string what_of(const ImageBuild& b) {
   if (!b.problem.empty()) return shorten(printable(b.problem.substr(0, b.problem.find('\n'))), 80);
-  if (!b.version.empty()) return b.image + "@" + b.version;
+  if (!b.version.empty()) return b.image + "@" + b.version + (b.reason.empty() ? "" : "; " + printable(b.reason));
+  if (!b.reason.empty()) return printable(b.reason);
   return b.digest.substr(0, 19);
 }
 

@@ -79,6 +79,11 @@ std::string held_pools(const json::object& image) {
   return out;
 }
 
+std::string base_note(const json::object& image) {
+  auto note = read_text(image, "base_note");
+  return note.empty() ? "" : fmt::format("{}: {}\n", printable(read_text(image, "name")), printable(note));
+}
+
 std::string publish_problems(const json::object& image, Time now) {
   std::string out;
   for (const auto* p : read_objects(image, "publications")) {
@@ -118,8 +123,8 @@ int show_images(Call& call, const std::vector<const json::object*>& images) {
   if (!without.empty()) call.output.err(fmt::format("Without a released version:{}.\n", without));
   if (!images.empty()) call.output.out(table.text(call.output));
   for (const auto* image : images)
-    call.output.out(
-        call.output.paint(publish_problems(*image, SystemClock().now()) + held_pools(*image), Output::Colour::bad));
+    call.output.out(call.output.paint(
+        publish_problems(*image, SystemClock().now()) + held_pools(*image) + base_note(*image), Output::Colour::bad));
   return 0;
 }
 

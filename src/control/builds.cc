@@ -75,7 +75,7 @@ BuildReports::Parts Builds::status_parts() {
 
 void Builds::reconfigured() {
   followed_.reset();
-  for (auto& [name, w] : watches_) w.rebuild.reset(), w.rebuild_at.reset(), w.look_at.reset();
+  for (auto& [name, w] : watches_) w.rebuild.reset(), w.rebuild_at.reset(), w.look_at.reset(), w.bases_at.reset();
   for (const auto& [name, image] : parts_.config.images) {
     auto& w = watches_[name];
     if (!image.rebuild.empty())
@@ -84,6 +84,7 @@ void Builds::reconfigured() {
         w.rebuild_at = w.rebuild->next(now());
       }
     if (image.watch > Duration(0)) w.look_at = now();
+    if (base_interval(image) > Duration(0)) w.bases_at = now();
   }
   raise_approvals();
 }
@@ -151,6 +152,7 @@ void Builds::tick() {
     if (w.rebuild_at) wake_by(*w.rebuild_at);
     if (w.look_at && !w.looking) wake_by(*w.look_at);
   }
+  look_at_bases();
   if (now() >= next_sweep_) sweep();
   wake_by(next_sweep_);
   reports_.tick();
@@ -262,11 +264,14 @@ Result<ImageBuild> Builds::create(const BuildRequest& request) {
   b.release = b.ref == found->second.branch;
   b.trigger = request.trigger;
   b.by = request.by;
+  b.registry_bases = request.registry_bases;
+  b.reason = request.reason;
   b.approvals_needed = found->second.approvals;
   b.queued_at = now();
   running_[b.id].again = request.again;
-  bool written = change(b, "build.requested",
-                        {{"image", b.image}, {"ref", b.ref}, {"trigger", to_string(b.trigger)}, {"by", b.by}});
+  bool written =
+      change(b, "build.requested",
+             {{"image", b.image}, {"ref", b.ref}, {"trigger", to_string(b.trigger)}, {"by", b.by}, {"why", b.reason}});
   if (!written) {
     running_.erase(b.id);
     return fail(ErrorCode::exhausted, "the daemon cannot record builds for now", "image", "Free some disk space.");

@@ -52,6 +52,8 @@ class Builds {
   // conflict: it is not there yet, or this person's word cannot count, or the recipe has changed since.
   void approve(BuildId id, const std::string& who, Done<ImageBuild> done);
   void cancel(BuildId id, const std::string& who, Done<ImageBuild> done);
+  // ImageStatus::base_note.
+  std::string base_note(const std::string& image) const;
   Result<ImageBuild> build(BuildId id) const;
   Result<std::vector<ImageBuild>> builds(const std::string& image, std::size_t limit) const;  // newest first
 
@@ -67,6 +69,9 @@ class Builds {
     std::optional<plan::Cron> rebuild;
     std::optional<Time> rebuild_at, look_at;
     bool looking = false;
+    std::optional<Time> bases_at;
+    int base_failures = 0;  // of registries, in a row
+    std::string base_note;
   };
 
   // builds.cc: records
@@ -90,6 +95,7 @@ class Builds {
   void with_recipe(BuildId id, std::function<void()> then);
   void resolve(BuildId id);
   void resolved(BuildId id, RecipeAt recipe);
+  void begin(ImageBuild b);
   bool take_over(ImageBuild& b);
   void build_here(BuildId id);
   void build_by_job(BuildId id);
@@ -118,6 +124,13 @@ class Builds {
   void sweep(const ImageBuild& b, const std::vector<ImageBuild>& all);
   void discard(const ImageBuild& b);
 
+  // builds_registry.cc: images in registries that others are built FROM
+  using Digests = std::map<std::string, Result<std::string>>;
+  Digests ask_registries(const std::set<std::string>& bases) const;
+  void look_at_bases();
+  void on_bases(const std::string& image, const Digests& seen);
+  void note_registry(const std::string& image, const Error* problem);
+
   // builds_watch.cc: triggers
   void look(const std::string& image);
   void on_refs(const std::string& image, const std::vector<RefAt>& refs);
@@ -134,6 +147,7 @@ class Builds {
   std::optional<Time> wake_;
   Time next_sweep_{};
   std::optional<std::uint64_t> followed_;  // Core::releases_made() when follow_bases() ran last
+  bool asking_bases_ = false;
   BuildReports reports_, statuses_;
 };
 

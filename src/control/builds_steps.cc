@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "control/builds.h"
 #include "os/file.h"
+#include "plan/base_watch.h"
 
 namespace mayfly {
 namespace json = boost::json;
@@ -150,9 +151,29 @@ void Builds::resolved(BuildId id, RecipeAt recipe) {
   if (!problem.empty()) return end(b, BuildState::failed, problem);
   b.problem.clear();
   if (!running_[id].again && take_over(b)) return;
+  std::set<std::string> asked;
+  for (auto& base : plan::registry_bases(recipe.bases)) asked.insert(std::move(base));
+  std::erase_if(b.registry_bases, [&](const auto& known) { return !asked.contains(known.first); });
+  if (asked.empty()) return begin(std::move(b));
+  work<Digests>(
+      id, [this, asked] { return Result<Digests>(ask_registries(asked)); },
+      [this, b](const Digests& seen) {
+        auto next = b;
+        next.approvals_needed = active_.at(b.id).approvals_needed;  // the configuration may have changed meanwhile
+        // What a registry does not say now may be what it said when the build was asked for, or is not known.
+        for (const auto& [base, digest] : seen)
+          if (digest) next.registry_bases[base] = *digest;
+        begin(std::move(next));
+      });
+}
+
+void Builds::begin(ImageBuild b) {
   b.state = BuildState::building;
   b.started_at = now();
-  if (change(b, "build.started", {{"commit", b.commit}, {"content", b.content}})) advance(id);
+  json::object bases;
+  for (const auto& [name, digest] : b.registry_bases) bases[name] = digest;
+  if (change(b, "build.started", {{"commit", b.commit}, {"content", b.content}, {"registry_bases", std::move(bases)}}))
+    advance(b.id);
 }
 
 // The same recipe on the same bases was built and tried before, for a proposed change perhaps: its image is taken, and
@@ -160,6 +181,7 @@ void Builds::resolved(BuildId id, RecipeAt recipe) {
 bool Builds::take_over(ImageBuild& b) {
   for (const auto& o : recent(b.image)) {
     if (o.id == b.id || o.content != b.content || o.bases != b.bases || o.swept_at != Time{}) continue;
+    if (!b.registry_bases.empty() && o.registry_bases != b.registry_bases) continue;  // it is for the sake of these
     bool under_way =
         o.state == BuildState::building || o.state == BuildState::examining || o.state == BuildState::trying;
     if (under_way && o.id < b.id) {
@@ -172,6 +194,7 @@ bool Builds::take_over(ImageBuild& b) {
     if (!good || o.digest.empty()) continue;
     b.same_as = o.same_as != 0 ? o.same_as : o.id;
     b.digest = o.digest, b.reference = o.reference, b.fingerprint = o.fingerprint, b.bytes = o.bytes;
+    b.registry_bases = o.registry_bases;
     b.findings = o.findings, b.build_job = o.build_job, b.try_job = o.try_job, b.builder_digest = o.builder_digest;
     for (const auto& a : o.approvals) {
       auto asked = b;
@@ -194,7 +217,10 @@ std::optional<BuildOrder> Builds::order_of(BuildId id) {
   order.image = parts_.config.images.at(b.image);
   order.recipe = *running_[id].recipe;
   order.directory = parts_.paths.build(id);
-  order.fresh = b.trigger == BuildTrigger::schedule;
+  // A Docker Engine has bases of its own, and cannot be told a digest for them.
+  order.fresh = b.trigger == BuildTrigger::schedule || (!b.reason.empty() && !order.image.docker.url.empty());
+  for (const auto& [base, digest] : b.registry_bases)
+    if (plan::names_registry(base)) order.pinned[base] = digest;
   for (const auto& name : order.image.secrets) {
     auto value = parts_.secrets.get(name);
     if (!value) {
@@ -413,6 +439,8 @@ void Builds::hand_on(BuildId id, VersionLevel level) {
   request.level = level;
   request.commit = b.commit;
   request.builder_digest = b.builder_digest;
+  request.bases = b.registry_bases;
+  for (const auto& [name, digest] : b.bases) request.bases["localhost/mayfly/" + name] = digest;
   for (const auto& a : b.approvals) request.approved_by.push_back(a.who);
   running_[id].busy = true;
   parts_.core.release(std::move(request), b.by.empty() ? fmt::format("build {}", id) : b.by,

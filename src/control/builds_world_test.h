@@ -43,8 +43,17 @@ class FakeWorks final : public ImageWorks {
     std::ofstream(tar) << "a tar";
     return {};
   }
+  std::map<std::string, std::string> registry;  // "registry.example/base:1" → its digest; without: it is away
+  int asked = 0;
+  std::map<std::string, std::string> pinned;  // of the last build
+  Result<std::string> base_digest(const std::string& base, Deadline) override {
+    ++asked;
+    if (auto found = registry.find(base); found != registry.end()) return found->second;
+    return fail(ErrorCode::unavailable, "connection refused", base);
+  }
   Result<BuiltImage> build(const BuildOrder& order, Deadline) override {
     ++builds;
+    pinned = order.pinned;
     if (auto f = std::exchange(meanwhile, nullptr)) f();
     if (auto e = std::exchange(broken, std::nullopt)) return Unexpected(*e);
     return BuiltImage{"sha256:of-" + order.recipe.content + salt,

@@ -75,6 +75,7 @@ class Control::Loop {
     if (builds_) return builds_.get();
     return fail(ErrorCode::unsupported, "this daemon builds no images", "image");
   }
+  std::string base_note(const std::string& image) const { return builds_ ? builds_->base_note(image) : ""; }
   Store& store() { return store_; }
   using Cis = std::map<PoolName, std::shared_ptr<Ci>>;
   // Any thread.
@@ -232,10 +233,18 @@ void Control::release(ReleaseRequest request, std::string who, Done<ImageVersion
   });
 }
 void Control::images(Done<std::vector<ImageStatus>> done) {
-  loop_->post([c = &loop_->core(), done = std::move(done)] { done(c->images()); });
+  loop_->post([l = loop_.get(), done = std::move(done)] {
+    auto images = l->core().images();
+    for (auto& i : images) i.base_note = l->base_note(i.name);
+    done(std::move(images));
+  });
 }
 void Control::image(std::string name, Done<ImageStatus> done) {
-  loop_->post([c = &loop_->core(), name = std::move(name), done = std::move(done)] { done(c->image_status(name)); });
+  loop_->post([l = loop_.get(), name = std::move(name), done = std::move(done)] {
+    auto image = l->core().image_status(name);
+    if (image) image->base_note = l->base_note(name);
+    done(std::move(image));
+  });
 }
 void Control::publish_image(std::string name, std::string who, Done<ImageStatus> done) {
   loop_->post([c = &loop_->core(), name = std::move(name), who = std::move(who), done = std::move(done)] {

@@ -83,7 +83,8 @@ struct ReleaseRequest {
   VersionLevel level = VersionLevel::patch;
   std::string commit;
   std::vector<std::string> approved_by;
-  std::string builder_digest = {};  // of the image whose builder built it; may be empty
+  std::string builder_digest = {};                // of the image whose builder built it; may be empty
+  std::map<std::string, std::string> bases = {};  // images that it was built FROM → their digests
 };
 
 enum class RolloutOrder {
@@ -100,6 +101,9 @@ struct BuildRequest {
   BuildTrigger trigger = BuildTrigger::hand;
   std::string by;
   bool again = false;  // even where the same recipe was built before
+  // Trigger `base`, for a base in a registry: what is there now, and how it was seen.
+  std::map<std::string, std::string> registry_bases = {};
+  std::string reason = {};
 };
 
 // Who has to do with one version now.
@@ -116,6 +120,7 @@ struct ImageStatus {
   std::vector<Publication> publications;        // where each stands in which registry
   std::vector<VersionUse> uses;                 // of versions that have any
   std::map<PoolName, std::string> held;  // pools that wait for a version to be in their registries, and for which
+  std::string base_note = {};  // why no build follows a base in a registry; empty: the image has what is there
 };
 
 // A configuration that is to be put into force.

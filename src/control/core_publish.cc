@@ -142,8 +142,8 @@ void Core::publish(const Publication& p, std::vector<std::string> channels) {
   order.digest = v.published_digest;
   order.repository = p.repository;
   order.channels = channels;
-  order.facts = {p.image,       p.number.text(), spec.recipe,   v.commit,        v.digest,
-                 v.released_by, v.approved_by,   v.released_at, v.builder_digest};
+  order.facts = {p.image,       p.number.text(), spec.recipe,   v.commit,         v.digest,
+                 v.released_by, v.approved_by,   v.released_at, v.builder_digest, v.bases};
   if (v.swept_at != Time{}) {  // it is packed anew for this
     v.swept_at = {};
     batch_.versions.push_back(v);

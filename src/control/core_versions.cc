@@ -95,6 +95,7 @@ Result<ImageVersion> Core::resolved(const ReleaseRequest& request, const std::st
   v.released_by = who;
   v.approved_by = request.approved_by;
   v.builder_digest = request.builder_digest;
+  v.bases = request.bases;
   v.released_at = now();
   record("image.released", subject(v.image),
          json::serialize(json::object{{"version", v.number.text()},
@@ -103,6 +104,7 @@ Result<ImageVersion> Core::resolved(const ReleaseRequest& request, const std::st
                                       {"commit", v.commit},
                                       {"by", who},
                                       {"builder_digest", v.builder_digest},
+                                      {"bases", json::value_from(v.bases)},
                                       {"approved_by", json::value_from(v.approved_by)}}));
   parts_.log.info("image {}: version {} is released ({})", v.image, v.number.text(), v.digest.substr(0, 19));
   batch_.versions.push_back(v);

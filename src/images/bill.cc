@@ -105,6 +105,10 @@ json::object provenance(const ReleaseFacts& facts) {
   if (is_sha256_digest(facts.builder_digest))
     dependencies.push_back(json::object{{"name", "the image of the builder that built it"},
                                         {"digest", json::object{{"sha256", facts.builder_digest.substr(7)}}}});
+  for (const auto& [name, digest] : facts.bases)
+    if (is_sha256_digest(digest))
+      dependencies.push_back(json::object{
+          {"name", "base image"}, {"uri", "docker://" + name}, {"digest", json::object{{"sha256", digest.substr(7)}}}});
   json::array approvals;
   for (const auto& who : facts.approved_by) approvals.push_back(json::value(who));
   json::object internal{{"releasedBy", facts.released_by}, {"approvedBy", std::move(approvals)}};

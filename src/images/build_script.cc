@@ -5,12 +5,37 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "images/containerfile.h"
 #include "images/target_platforms.h"
+#include "os/skopeo.h"
 
 namespace mayfly {
 namespace {
 
 std::string quoted(const std::string& text) { return shell_quote({text}); }
+
+// Only then may plain HTTP do: it is for all registries of a build or for none.
+bool all_on_loopback(const std::vector<std::string>& bases) {
+  bool any = false;
+  for (const auto& base : bases) {
+    if (base.starts_with("localhost/")) continue;
+    if (!os::is_loopback_registry("docker://" + base)) return false;
+    any = true;
+  }
+  return any;
+}
+
+// The Dockerfile itself, or a copy with the lines that say which images exactly it is built on.
+std::string dockerfile_of(const BuildOrder& order, const std::string& storage, std::string& script) {
+  auto lines = pinned_lines(order.recipe.text, order.image.args, order.pinned);
+  if (lines.empty()) return order.recipe.dockerfile;
+  std::vector<std::string> argv{"sed"};
+  for (const auto& [number, line] : lines) argv.insert(argv.end(), {"-e", fmt::format("{}c\\\n{}", number, line)});
+  argv.push_back(order.recipe.dockerfile);
+  auto file = storage + "/Dockerfile.pinned";
+  script += shell_quote(argv) + " >" + quoted(file) + "\n";
+  return file;
+}
 
 // The platform's own name is left out where it is this host's: bases in its storage may not say theirs.
 std::string build_command(const BuildOrder& order, const std::string& storage, const std::string& platform,
@@ -27,6 +52,7 @@ std::string build_command(const BuildOrder& order, const std::string& storage, c
   bool own = std::any_of(order.recipe.bases.begin(), order.recipe.bases.end(),
                          [](const std::string& base) { return base.starts_with("localhost/"); });
   if (order.fresh && !own) argv.emplace_back("--pull-always");
+  if (all_on_loopback(order.recipe.bases)) argv.emplace_back("--tls-verify=false");
   if (!platform.empty()) argv.insert(argv.end(), {"--platform", platform});
   for (const auto& [key, value] : order.image.args) argv.insert(argv.end(), {"--build-arg", key + "=" + value});
   for (const auto& name : order.image.secrets)
@@ -46,12 +72,11 @@ done
 )";
 
 // One platform after the other; the index over them is made where the output is taken in.
-std::string several(const BuildOrder& order, const std::string& storage) {
+std::string several(const BuildOrder& order, const std::string& storage, const std::string& dockerfile) {
   // buildah before 1.30 does not fill these in.
   const std::string file = storage + "/Dockerfile";
   const std::string from = R"(s#^([[:space:]]*[Ff][Rr][Oo][Mm][[:space:]]+--platform=)[$]\{?BUILDPLATFORM\}?#\1)";
-  std::string out = "id=\n" +
-                    shell_quote({"sed", "-E", from + images::host_platform() + "#", order.recipe.dockerfile}) + " >" +
+  std::string out = "id=\n" + shell_quote({"sed", "-E", from + images::host_platform() + "#", dockerfile}) + " >" +
                     quoted(file) + "\n";
   for (const auto& platform : order.image.platforms) {
     out += fmt::format("echo {}\n", quoted("mayfly: building for " + platform));
@@ -87,8 +112,9 @@ find . -exec touch -h -d @{at} {{}} +
                                 fmt::arg("storage", quoted(places.storage)), fmt::arg("layers", quoted(places.layers)),
                                 fmt::arg("output", quoted(places.output)), fmt::arg("plain", places.storage),
                                 fmt::arg("stores", stores), fmt::arg("at", to_micros(order.recipe.at) / 1'000'000));
-  if (images::is_for_several(order.image)) return out + several(order, places.storage) + steps;
-  out += build_command(order, places.storage, "", order.recipe.dockerfile) + "\n";
+  const auto dockerfile = dockerfile_of(order, places.storage, out);
+  if (images::is_for_several(order.image)) return out + several(order, places.storage, dockerfile) + steps;
+  out += build_command(order, places.storage, "", dockerfile) + "\n";
   // An image that is in the read-only store whole was released before: its id says all. Else the cached steps go along,
   // so that the next build finds them. A step that is there already is not moved again.
   out += R"(id=$(cat "$storage/image-id") id=${id#sha256:}

@@ -172,6 +172,7 @@ class Reader {
     bool known = base == "scratch" || stages_.contains(base) ||
                  std::find(out_.bases.begin(), out_.bases.end(), base) != out_.bases.end();
     if (!known) out_.bases.push_back(base);
+    if (base != "scratch" && !stages_.contains(base)) out_.froms.push_back({i.line, words.front(), base});
     on_builder_ |= builder_stages_.contains(base);
     if (words.size() == 3 && upper(words[1]) == "AS") {
       stages_.insert(words[2]);
@@ -198,6 +199,25 @@ class Reader {
 Result<Containerfile> read_containerfile(std::string_view text, const std::string& where,
                                          const std::map<std::string, std::string>& args) {
   return Reader(text, where, args).read();
+}
+
+std::map<int, std::string> pinned_lines(std::string_view text, const std::map<std::string, std::string>& args,
+                                        const std::map<std::string, std::string>& digests) {
+  std::map<int, std::string> out;
+  auto read = read_containerfile(text, "", args);
+  if (!read) return out;
+  const auto lines = split(text, '\n');
+  for (const auto& from : read->froms) {
+    auto digest = digests.find(from.base);
+    if (digest == digests.end()) continue;
+    auto line = lines.at(static_cast<std::size_t>(from.line) - 1);
+    auto at = line.find(from.written, 4);  // after FROM
+    if (at == std::string::npos || line.find('\\') != std::string::npos) continue;
+    // A name has a tag or a digest, never both; a colon before a slash is a port's.
+    auto name = from.base.substr(0, std::min(from.base.find(':', from.base.rfind('/') + 1), from.base.size()));
+    out[from.line] = line.replace(at, from.written.size(), name + "@" + digest->second);
+  }
+  return out;
 }
 
 std::string excerpt(std::string_view text, int line) {

@@ -21,6 +21,19 @@ TEST(ContainerfileTest, BasesAreThoseThatAreNotMadeHere) {
   EXPECT_EQ(read->bases, std::vector<std::string>{"localhost/mine:1"});
 }
 
+TEST(ContainerfileTest, LinesOfBasesArePinnedToTheirDigests) {
+  const std::string text =
+      "ARG TAG=1\nFROM --platform=linux/amd64 r.example:5000/team/base:$TAG AS build\nRUN true\nFROM debian:12\n"
+      "COPY --from=build / /\nFROM \"r.example/other\"\nFROM \\\n  r.example:5000/team/base:1\nFROM build\n";
+  auto lines = pinned_lines(text, {}, {{"r.example:5000/team/base:1", "sha256:12"}, {"r.example/other", "sha256:34"}});
+  EXPECT_EQ(lines, (std::map<int, std::string>{
+                       {2, "FROM --platform=linux/amd64 r.example:5000/team/base@sha256:12 AS build"},
+                       {6, "FROM r.example/other@sha256:34"},
+                   }));
+  EXPECT_TRUE(pinned_lines(text, {}, {}).empty());
+  EXPECT_EQ(pinned_lines(text, {{"TAG", "2"}}, {{"r.example:5000/team/base:1", "sha256:12"}}).size(), 0u);
+}
+
 TEST(ContainerfileTest, LinesThatGoOnAndTextsAreNoInstructions) {
   auto read = read_containerfile(
       "FROM a\nRUN one && \\\n  # a comment between\n  two\nRUN <<END\nNONSENSE here\nEND\nCOPY <<-\"X\" "

@@ -228,6 +228,9 @@ class Examiner {
     if (!is_program("/bin/sh", config))
       found("shell", "there is no /bin/sh: jobs that are scripts, and steps of CI systems, need one", false);
     user_ = text_at(config, "User");
+    for (const char* key : {"Env", "Entrypoint", "Cmd"})
+      for (const auto& value : texts_at(config, key)) settings_.push_back(fmt::format("{} {}", key, value));
+    settings_.push_back("WorkingDir " + text_at(config, "WorkingDir"));
     auto name = user_.substr(0, user_.find(':'));
     if (!name.empty() && name.find_first_not_of("0123456789") != std::string::npos) named_user_ = name;
     if (!named_user_.empty() && !users_.contains(named_user_))
@@ -243,6 +246,7 @@ class Examiner {
         hash.part(part);
     }
     hash.part(user_);
+    for (const auto& part : settings_) hash.part(part);
     out_.fingerprint = hash.hex();
     auto limit = static_cast<std::int64_t>(static_cast<double>(before) * (1 + spec_.growth));
     if (before > 0 && out_.bytes > limit && out_.bytes - before > growth_floor)
@@ -276,6 +280,7 @@ class Examiner {
   std::map<std::string, File> files_;
   std::set<std::string> users_;
   std::string user_, named_user_;
+  std::vector<std::string> settings_;  // what its processes start with
   int layer_ = 0;
   Examination out_;
 };

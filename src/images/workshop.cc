@@ -14,6 +14,7 @@
 #include "images/digest.h"
 #include "images/docker_engine.h"
 #include "images/examine.h"
+#include "images/registry.h"
 #include "images/target_platforms.h"
 #include "os/file.h"
 #include "os/process.h"
@@ -102,6 +103,11 @@ Result<std::string> Workshop::messages(const ImageSpec& image, const std::string
 Result<void> Workshop::pack(const ImageSpec& image, const std::string& commit, const std::string& tar,
                             Deadline deadline) {
   return git_.pack(image, commit, tar, deadline);
+}
+
+Result<std::string> Workshop::base_digest(const std::string& base, Deadline deadline) {
+  MAYFLY_ASSIGN(auto manifest, images::read_manifest("docker://" + base, deadline));
+  return images::sha256_digest(manifest);
 }
 
 Result<void> Workshop::make_bases_ready(const BuildOrder& order, Deadline deadline) {

@@ -22,6 +22,7 @@ class Workshop final : public ImageWorks {
                                Deadline deadline) override;
   Result<void> pack(const ImageSpec& image, const std::string& commit, const std::string& tar,
                     Deadline deadline) override;
+  Result<std::string> base_digest(const std::string& base, Deadline deadline) override;
   Result<BuiltImage> build(const BuildOrder& order, Deadline deadline) override;
   void stop(BuildId id) override;
   void stop_all() override;

@@ -130,6 +130,7 @@ json::object to_json(const ImageBuild& b) {
                             {"commit", &b.commit},
                             {"message", &b.message},
                             {"content", &b.content},
+                            {"reason", &b.reason},
                             {"problem", &b.problem},
                             {"builder_digest", &b.builder_digest},
                             {"digest", &b.digest},
@@ -144,9 +145,11 @@ json::object to_json(const ImageBuild& b) {
                             {"same_as", b.same_as}})
     if (value != 0) o[key] = value;
   o["authors"] = to_array(b.authors);
-  json::object bases;
-  for (const auto& [name, digest] : b.bases) bases[name] = digest;
-  o["bases"] = std::move(bases);
+  for (auto [key, from] : {std::pair{"bases", &b.bases}, std::pair{"registry_bases", &b.registry_bases}}) {
+    json::object bases;
+    for (const auto& [name, digest] : *from) bases[name] = digest;
+    o[key] = std::move(bases);
+  }
   json::array findings, approvals;
   for (const auto& f : b.findings)
     findings.emplace_back(json::object{{"error", f.error}, {"check", f.check}, {"what", f.what}});
@@ -171,13 +174,14 @@ Result<ImageBuild> image_build_from_json(const json::object& o) {
   b.approvals_needed = static_cast<int>(r.number("approvals_needed"));
   b.bytes = r.number("bytes");
   b.by = r.text("by"), b.commit = r.text("commit"), b.message = r.text("message"), b.content = r.text("content");
-  b.problem = r.text("problem"), b.builder_digest = r.text("builder_digest"), b.digest = r.text("digest");
+  b.reason = r.text("reason"), b.problem = r.text("problem"), b.builder_digest = r.text("builder_digest"),
+  b.digest = r.text("digest");
   b.reference = r.text("reference"), b.fingerprint = r.text("fingerprint"), b.version = r.text("version");
   b.report = r.text("report"), b.commit_status = r.text("commit_status");
   b.build_job = static_cast<JobId>(r.number("build_job")), b.try_job = static_cast<JobId>(r.number("try_job"));
   b.same_as = static_cast<BuildId>(r.number("same_as"));
   b.authors = r.texts("authors");
-  b.bases = r.map("bases");
+  b.bases = r.map("bases"), b.registry_bases = r.map("registry_bases");
   for (const auto& f : objects(r, o, "findings")) {
     JsonReader item(f, "finding");
     b.findings.push_back({item.flag("error"), item.text("check"), item.text("what")});

@@ -42,7 +42,7 @@ enum class BuildTrigger {
   commit,    // to any ref but the one that is released from
   merge,     // to that one
   schedule,  // `rebuild:` a fresh base and no cached steps
-  base,      // an image that it is built FROM was released
+  base,      // an image that it is built FROM was released, or is another one in its registry
 };
 std::string_view to_string(BuildTrigger t);
 std::optional<BuildTrigger> build_trigger_from(std::string_view name);
@@ -68,12 +68,14 @@ struct ImageBuild {
   std::string ref;       // "main", "refs/pull/7/head", a commit
   bool release = false;  // the ref is the one that is released from
   BuildTrigger trigger = BuildTrigger::hand;
-  std::string by;                            // who asked; empty: Mayfly itself
-  std::string commit;                        // once resolved, as all of these
-  std::vector<std::string> authors;          // of the change, "Name <address>"
-  std::string message;                       // of the commit
-  std::string content;                       // of recipe and arguments: the same content is the same recipe
-  std::map<std::string, std::string> bases;  // images of Mayfly's that it is built FROM → their digests
+  std::string by;                                     // who asked; empty: Mayfly itself
+  std::string commit;                                 // once resolved, as all of these
+  std::vector<std::string> authors;                   // of the change, "Name <address>"
+  std::string message;                                // of the commit
+  std::string content;                                // of recipe and arguments: the same content is the same recipe
+  std::map<std::string, std::string> bases;           // images of Mayfly's that it is built FROM → their digests
+  std::map<std::string, std::string> registry_bases;  // … of a registry's, as FROM names them → the digest they had
+  std::string reason;                                 // why it was begun, where `trigger` does not say it all
   BuildState state = BuildState::queued;
   std::string problem;               // failed, superseded, unchanged: why. queued: what it waits for
   std::string builder_digest;        // of the image whose builder built it; empty: built on the daemon's host

@@ -90,21 +90,28 @@ struct ImageSpec {
   std::vector<std::string> provides = {};    // programs or packages whose loss makes the next version a major one
   std::string compression = "zstd:chunked";  // of published layers; or "gzip"
   // How it is built from git; see model/image_build.h.
-  std::string repository = {};              // where the recipe is; empty: the repository that its folder lies in
-  std::string branch = "main";              // that it is released from
-  std::string builder = {};                 // the pool whose builders build it; empty: this host does
-  std::vector<std::string> attempts = {};   // `try:` commands to run as a job on a candidate
-  std::vector<std::string> secrets = {};    // names that its build may read
-  std::vector<std::string> forbid = {};     // patterns of paths that it must not have
-  double growth = 0.5;                      // by which share it may be larger than the last one
-  int approvals = 0;                        // of people, needed before a release
-  std::string rebuild = {};                 // cron: on a fresh base; empty: never
-  Duration watch{};                         // how often the repository is asked for commits; 0: never
+  std::string repository = {};             // where the recipe is; empty: the repository that its folder lies in
+  std::string branch = "main";             // that it is released from
+  std::string builder = {};                // the pool whose builders build it; empty: this host does
+  std::vector<std::string> attempts = {};  // `try:` commands to run as a job on a candidate
+  std::vector<std::string> secrets = {};   // names that its build may read
+  std::vector<std::string> forbid = {};    // patterns of paths that it must not have
+  double growth = 0.5;                     // by which share it may be larger than the last one
+  int approvals = 0;                       // of people, needed before a release
+  std::string rebuild = {};                // cron: on a fresh base; empty: never
+  Duration watch{};                        // how often the repository is asked for commits; 0: never
+  // … and registries for the bases that it is built FROM; not given: every hour where `watch` is.
+  std::optional<Duration> watch_base = {};
   std::vector<std::string> platforms = {};  // "linux/amd64", "linux/arm64"; empty: this host's
   DockerSpec docker = {};                   // the Docker Engine that builds it; without a URL: none does
   CommitStatusSpec commit_status = {};
   bool operator==(const ImageSpec&) const = default;
 };
+
+// How often registries are asked for the bases of the image; 0: never.
+inline Duration base_interval(const ImageSpec& image) {
+  return image.watch_base.value_or(image.watch > Duration(0) ? std::chrono::hours(1) : Duration(0));
+}
 
 // The image whose versions the pool follows; null where it does not: it names a reference, or a recipe as it is.
 inline const ImageSpec* versioned_image(const PoolSpec& pool, const std::map<std::string, ImageSpec>& images) {

@@ -2,6 +2,7 @@
 // A version of an image: one immutable build, by digest. And which of them a pool follows. Values only; no I/O.
 #include <compare>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -69,6 +70,7 @@ struct ImageVersion {
   std::int64_t bytes = 0;        // that a registry stores for it; 0: not known
   Time swept_at{};               // what was packed of it for registries was removed; zero: it is kept
   std::string builder_digest;    // of the image whose builder built it; empty: not known, or no builder did
+  std::map<std::string, std::string> bases;  // images that it was built FROM → their digests, as far as known
 
   bool operator==(const ImageVersion&) const = default;
 };

@@ -78,6 +78,11 @@ json::object to_json(const ImageVersion& v) {
   if (!v.published_digest.empty()) o["published_digest"] = v.published_digest;
   if (v.bytes > 0) o["bytes"] = v.bytes;
   if (!v.builder_digest.empty()) o["builder_digest"] = v.builder_digest;
+  if (!v.bases.empty()) {
+    json::object bases;
+    for (const auto& [name, digest] : v.bases) bases[name] = digest;
+    o["bases"] = std::move(bases);
+  }
   if (!v.withdrawn_why.empty()) o["withdrawn_why"] = v.withdrawn_why;
   put_time(o, "released_at", v.released_at);
   put_time(o, "withdrawn_at", v.withdrawn_at);
@@ -121,6 +126,7 @@ Result<ImageVersion> image_version_from_json(const json::object& o) {
   v.withdrawn_at = r.time("withdrawn_at");
   v.swept_at = r.time("swept_at");
   v.builder_digest = r.text("builder_digest");
+  v.bases = r.map("bases");
   MAYFLY_TRY(r.check());
   return v;
 }

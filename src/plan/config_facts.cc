@@ -127,6 +127,7 @@ std::vector<Fact> facts_of(const ImageSpec& image) {
   add("branch", image.branch == ImageSpec().branch ? "" : image.branch);
   add("builder", image.builder);
   add("watch", image.watch == Duration(0) ? "" : duration(image.watch));
+  add("watch_base", image.watch_base ? duration(*image.watch_base) : "");
   add("secrets", join(image.secrets, ", "));
   add("try", join(image.attempts, "; "));
   add("forbid", join(image.forbid, ", "));

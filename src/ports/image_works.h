@@ -36,9 +36,10 @@ struct BuildOrder {
   BuildId id = 0;
   ImageSpec image;
   RecipeAt recipe;
-  std::string directory;                       // its own: log, image, …
-  std::map<std::string, std::string> secrets;  // name → value
-  bool fresh = false;                          // no cached steps, and bases fetched anew
+  std::string directory;                           // its own: log, image, …
+  std::map<std::string, std::string> secrets;      // name → value
+  bool fresh = false;                              // no cached steps, and bases fetched anew
+  std::map<std::string, std::string> pinned = {};  // bases, as RecipeAt::bases has them → the digest to build on
 };
 
 struct BuiltImage {
@@ -81,6 +82,8 @@ class ImageWorks {
   // The recipe's folder at the commit as a tar, its files at the top.
   virtual Result<void> pack(const ImageSpec& image, const std::string& commit, const std::string& tar,
                             Deadline deadline) = 0;
+  // Of the manifest or index that a base's name has in its registry now. not_found: none.
+  virtual Result<std::string> base_digest(const std::string& base, Deadline deadline) = 0;
   // Builds on this host, or by the Docker Engine that the image names.
   virtual Result<BuiltImage> build(const BuildOrder& order, Deadline deadline) = 0;
   // Ends a build() under way within moments, with nothing of it left; that gives `unavailable`. Does not block.

@@ -2,6 +2,7 @@
 // Makes a version of an image ready for registries, and brings it there. Blocking; from worker threads, several at once
 // on different registries.
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,8 @@ struct ReleaseFacts {
   std::string released_by;
   std::vector<std::string> approved_by;
   Time released_at{};
-  std::string builder_digest = {};  // of the image whose builder built it; may be empty
+  std::string builder_digest = {};                // of the image whose builder built it; may be empty
+  std::map<std::string, std::string> bases = {};  // images that it was built FROM → their digests
 };
 
 struct PackOrder {
