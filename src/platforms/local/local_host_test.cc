@@ -206,6 +206,30 @@ TEST_F(LocalHost, ALauncherKilledAtAnyStepLeavesNothingThatStopDoesNotRemove) {
   }
 }
 
+// After a power failure a directory may have lost what was written to it last.
+TEST_F(LocalHost, WhatNoRecordKnowsOfIsRemovedAtTheNextStart) {
+  start();
+  ASSERT_TRUE(platform_);
+  const std::string lost = "/slost-1", kept = "kept-1";
+  ASSERT_TRUE(platform_->launch(request(kept), soon()));
+  std::vector<std::string> remains = {directory_ + "/p/r" + lost};
+  if (!cgroup_.empty())
+    for (const auto& root : platform_->setup().all_cgroup_roots) remains.push_back(root + cgroup_ + lost);
+  for (const auto& path : remains) ASSERT_TRUE(os::make_directories(path)) << path;
+  kill_launcher();
+  start();
+  ASSERT_TRUE(platform_);
+  EXPECT_TRUE(platform_->launch(request("next-1"), soon()));  // by then the launcher has begun
+  for (const auto& path : remains) EXPECT_NE(access(path.c_str(), F_OK), 0) << path;
+  auto seen = platform_->list(soon());
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->size(), 2U);
+  for (const auto& builder : *seen) {
+    EXPECT_TRUE(builder.alive) << builder.id;
+    EXPECT_TRUE(platform_->stop(builder.id, soon()));
+  }
+}
+
 TEST_F(LocalHost, AKilledLauncherIsReplaced) {
   start();
   ASSERT_TRUE(platform_);
