@@ -29,9 +29,16 @@ std::string purl_part(std::string_view text) {
 }
 
 std::string purl(const Package& p, const Contents& c) {
-  auto vendor = c.distribution.empty() ? (p.kind == "deb" ? "debian" : "alpine") : c.distribution;
-  auto out = fmt::format("pkg:{}/{}/{}@{}", p.kind, purl_part(vendor), purl_part(p.name), purl_part(p.version));
+  auto vendor = c.distribution;
+  if (vendor.empty() && p.kind != "rpm") vendor = p.kind == "deb" ? "debian" : "alpine";
+  // Of an rpm the epoch stands apart.
+  std::string_view version = p.version, epoch;
+  if (auto colon = version.find(':'); p.kind == "rpm" && colon != std::string_view::npos)
+    epoch = version.substr(0, colon), version.remove_prefix(colon + 1);
+  auto out = fmt::format("pkg:{}/{}{}@{}", p.kind, vendor.empty() ? "" : purl_part(vendor) + "/", purl_part(p.name),
+                         purl_part(version));
   out += fmt::format("?arch={}", purl_part(p.architecture));
+  if (!epoch.empty()) out += fmt::format("&epoch={}", purl_part(epoch));
   if (!c.distribution.empty())
     out += fmt::format("&distro={}-{}", purl_part(c.distribution), purl_part(c.distribution_version));
   return out;
@@ -70,6 +77,8 @@ std::string spdx_document(const Contents& contents, const ReleaseFacts& facts, c
     const auto& p = contents.packages[i];
     auto id = fmt::format("SPDXRef-Package-{}", i + 1);
     packages.push_back(spdx_package(id, p.name, p.version, purl(p, contents)));
+    // Not licenseDeclared: packagers' names for licenses are not always SPDX's.
+    if (!p.license.empty()) packages.back().as_object()["licenseComments"] = "The package says: " + p.license;
     relations.push_back(relation(image_id, "CONTAINS", id));
   }
   json::object document{{"spdxVersion", "SPDX-2.3"},
@@ -129,8 +138,11 @@ json::object provenance(const ReleaseFacts& facts) {
 json::object to_json(const Contents& c) {
   json::array packages, programs;
   for (const auto& p : c.packages)
-    packages.push_back(
-        json::object{{"kind", p.kind}, {"name", p.name}, {"version", p.version}, {"architecture", p.architecture}});
+    packages.push_back(json::object{{"kind", p.kind},
+                                    {"name", p.name},
+                                    {"version", p.version},
+                                    {"architecture", p.architecture},
+                                    {"license", p.license}});
   for (const auto& p : c.programs) programs.push_back(json::value(p));
   return {{"distribution", c.distribution},
           {"distribution_version", c.distribution_version},
@@ -151,8 +163,8 @@ Result<Contents> contents_from_json(const std::string& text) {
   if (auto* list = o->if_contains("packages"); list && list->is_array())
     for (const auto& p : list->as_array())
       if (auto* e = p.if_object())
-        c.packages.push_back(
-            {text_at(*e, "kind"), text_at(*e, "name"), text_at(*e, "version"), text_at(*e, "architecture")});
+        c.packages.push_back({text_at(*e, "kind"), text_at(*e, "name"), text_at(*e, "version"),
+                              text_at(*e, "architecture"), text_at(*e, "license")});
   if (auto* list = o->if_contains("programs"); list && list->is_array())
     for (const auto& p : list->as_array())
       if (p.is_string()) c.programs.emplace_back(p.as_string());

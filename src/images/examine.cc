@@ -14,6 +14,7 @@
 
 #include "base/text.h"
 #include "images/digest.h"
+#include "images/layer_reader.h"
 #include "model/json.h"
 #include "ports/secret_store.h"
 
@@ -32,8 +33,11 @@ const std::vector<std::string> always_forbidden{
     "root/.ssh/id_*",        "home/*/.ssh/id_*",        "root/.docker/config.json", "root/.aws/credentials",
     "root/.git-credentials", "home/*/.git-credentials", "run/secrets/?*",           "root/.kube/config"};
 // Differ from build to build though nothing changed.
-const std::vector<std::string> passing{"var/log/*", "var/cache/*", "var/lib/apt/lists/*",     "tmp/*",
-                                       "run/*",     "*.pyc",       "var/lib/dpkg/status-old", "etc/machine-id"};
+const std::vector<std::string> passing{
+    "var/log/*", "var/cache/*", "var/lib/apt/lists/*", "tmp/*", "run/*", "*.pyc", "var/lib/dpkg/status-old",
+    "etc/machine-id",
+    // rpm writes down when each package was installed; their files tell what changed.
+    "var/lib/rpm/*", "usr/lib/sysimage/rpm/*", "var/lib/dnf/*"};
 
 struct File {
   std::string kind;  // "f", "d", "l", …
@@ -227,6 +231,12 @@ class Examiner {
       found("entry-point", fmt::format("the command {} is not an executable file in the image", command.front()));
     if (!is_program("/bin/sh", config))
       found("shell", "there is no /bin/sh: jobs that are scripts, and steps of CI systems, need one", false);
+    for (const auto& [path, file] : files_)
+      if (images::is_unread_database(path) && file.size > 0) {
+        found("packages", fmt::format("/{} is of a kind that is not read: the SBOM will not list its packages", path),
+              false);
+        break;
+      }
     user_ = text_at(config, "User");
     for (const char* key : {"Env", "Entrypoint", "Cmd"})
       for (const auto& value : texts_at(config, key)) settings_.push_back(fmt::format("{} {}", key, value));

@@ -12,6 +12,7 @@
 #include <boost/json.hpp>
 
 #include "base/text.h"
+#include "images/rpm_database.h"
 #include "images/target_platforms.h"
 #include "model/json.h"
 
@@ -21,8 +22,9 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::int64_t max_database = 64 << 20;   // bytes of one package database; Debian's largest have 10 MB
-constexpr std::uint64_t max_entries = 5'000'000;  // files of one layer
+constexpr std::int64_t max_database = 64 << 20;       // bytes of one package database; Debian's largest have 10 MB
+constexpr std::int64_t max_rpm_database = 256 << 20;  // a header with every file's name and digest for each package
+constexpr std::uint64_t max_entries = 5'000'000;      // files of one layer
 constexpr std::size_t max_layers = 256;
 constexpr std::string_view whiteout = ".wh.";
 constexpr std::string_view opaque = ".wh..wh..opq";
@@ -41,9 +43,22 @@ bool is_database(const std::string& path) {
   return files.contains(path) || path.starts_with("var/lib/dpkg/status.d/");
 }
 
-bool is_unread_database(const std::string& path) {
-  return path.starts_with("var/lib/rpm/") || path.starts_with("usr/lib/sysimage/rpm/") ||
-         path.starts_with("var/lib/pacman/local/");
+constexpr const char* rpm_folders[] = {"var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/"};
+
+bool is_rpm_database(std::string_view path) {
+  return std::any_of(std::begin(rpm_folders), std::end(rpm_folders), [&](std::string_view folder) {
+    if (!path.starts_with(folder)) return false;
+    auto name = path.substr(folder.size());
+    return name == "rpmdb.sqlite" || name == "rpmdb.sqlite-wal";
+  });
+}
+
+// Berkeley DB's and ndb's, of rpm before 4.16 and of SUSE.
+bool is_old_rpm_database(std::string_view path) {
+  return std::any_of(std::begin(rpm_folders), std::end(rpm_folders), [&](std::string_view folder) {
+    return path.starts_with(folder) &&
+           (path.substr(folder.size()) == "Packages" || path.substr(folder.size()) == "Packages.db");
+  });
 }
 
 bool in_program_directory(std::string_view path) {
@@ -58,7 +73,7 @@ bool in_program_directory(std::string_view path) {
 struct Files {
   std::map<std::string, std::string, std::less<>> databases;  // path → bytes
   std::set<std::string> programs;                             // paths
-  bool unread = false;
+  std::string unread;                                         // a path
 
   // What a layer hides is hidden only of the layers below it.
   std::set<std::string> hidden, next_hidden;  // paths, with all that lies below them
@@ -71,8 +86,8 @@ struct Files {
   }
 };
 
-Result<std::string> read_data(archive* a, archive_entry* entry, const std::string& where) {
-  if (archive_entry_size(entry) > max_database)
+Result<std::string> read_data(archive* a, archive_entry* entry, std::int64_t limit, const std::string& where) {
+  if (archive_entry_size(entry) > limit)
     return fail(ErrorCode::exhausted,
                 fmt::format("{} is larger than {}", archive_entry_pathname(entry), format_bytes(max_database)), where);
   std::string bytes(static_cast<std::size_t>(archive_entry_size(entry)), '\0');
@@ -98,9 +113,11 @@ Result<void> read_entry(Files& files, archive* a, archive_entry* entry, const st
   const auto type = archive_entry_filetype(entry);
   const bool file = type == AE_IFREG, link = type == AE_IFLNK || archive_entry_hardlink(entry);
   if ((link || (file && (archive_entry_perm(entry) & 0111))) && in_program_directory(path)) files.programs.insert(path);
-  if (file && is_unread_database(path)) files.unread = true;
-  if (!file || !is_database(path) || archive_entry_hardlink(entry) || !files.seen.insert(path).second) return {};
-  MAYFLY_ASSIGN(files.databases[path], read_data(a, entry, where));
+  const bool rpm = is_rpm_database(path), own = file && !archive_entry_hardlink(entry);
+  if (file && is_unread_database(path)) files.unread = path;
+  if (!own || !(rpm || is_database(path)) || !files.seen.insert(path).second) return {};
+  if (rpm && archive_entry_size(entry) > max_rpm_database) return files.unread = path, Result<void>();
+  MAYFLY_ASSIGN(files.databases[path], read_data(a, entry, rpm ? max_rpm_database : max_database, where));
   return {};
 }
 
@@ -164,7 +181,17 @@ void read_os_release(std::string_view text, Contents& contents) {
   }
 }
 
-Contents contents_of(const Files& files) {
+// A database that cannot be read is said, and no reason not to release the image.
+std::vector<Package> rpm_packages(const Files& files, const std::string& path, const std::string& folder, Contents& c) {
+  auto wal = files.databases.find(path + "-wal");
+  auto read = read_rpm_database(files.databases.at(path), wal == files.databases.end() ? "" : wal->second, folder);
+  if (read) return std::move(*read);
+  c.note = fmt::format("The image's rpm database {} cannot be read ({}): its packages are not listed.", path,
+                       read.error().what);
+  return {};
+}
+
+Contents contents_of(const Files& files, const std::string& folder) {
   Contents c;
   for (const auto& [path, text] : files.databases) {
     std::vector<Package> found;
@@ -172,6 +199,7 @@ Contents contents_of(const Files& files) {
     if (path.ends_with("/md5sums")) continue;
     if (path.starts_with("var/lib/dpkg/")) found = parse_dpkg_status(text);
     if (path.ends_with("apk/db/installed")) found = parse_apk_installed(text);
+    if (path.ends_with("/rpmdb.sqlite")) found = rpm_packages(files, path, folder, c);
     c.packages.insert(c.packages.end(), found.begin(), found.end());
   }
   auto key = [](const Package& p) { return std::tie(p.name, p.version, p.architecture, p.kind); };
@@ -180,7 +208,9 @@ Contents contents_of(const Files& files) {
   std::set<std::string> programs;
   for (const auto& path : files.programs) programs.insert(path.substr(path.rfind('/') + 1));
   c.programs.assign(programs.begin(), programs.end());
-  if (files.unread) c.note = "The image has an rpm or pacman database, which is not read: its packages are not listed.";
+  if (!files.unread.empty())
+    c.note = fmt::format("The image's package database {} is of a kind that is not read: its packages are not listed.",
+                         files.unread);
   return c;
 }
 
@@ -207,6 +237,10 @@ void paragraphs(std::string_view text, std::string_view separator, F each) {
 }
 
 }  // namespace
+
+bool is_unread_database(std::string_view path) {
+  return is_old_rpm_database(path) || path.starts_with("var/lib/pacman/local/");
+}
 
 std::vector<Package> parse_dpkg_status(std::string_view text) {
   std::vector<Package> out;
@@ -251,7 +285,7 @@ Result<Contents> read_contents(const OciLayout& layout, const Descriptor& image)
   Files files;
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer)
     MAYFLY_TRY(read_layer(files, layout.blob_path(layer->digest)));
-  return contents_of(files);
+  return contents_of(files, layout.folder());
 }
 
 Result<Contents> read_contents(const OciLayout& layout, const std::string& name) {

@@ -12,9 +12,11 @@
 
 #include "images/bill.h"
 #include "images/layer_reader.h"
+#include "images/rpm_header_test.h"
 #include "images/seal.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "os/sqlite.h"
 
 namespace mayfly::images {
 namespace {
@@ -159,7 +161,26 @@ TEST_F(Publish, WhatAnUpperLayerHidesIsNotThere) {
 }
 
 TEST_F(Publish, ADatabaseThatIsNotReadIsSaid) {
-  EXPECT_NE(contents_of({layer_of({{"var/lib/rpm/rpmdb.sqlite", "x"}})}).note, "");
+  for (const char* path : {"var/lib/rpm/rpmdb.sqlite", "var/lib/rpm/Packages", "usr/lib/sysimage/rpm/Packages.db"}) {
+    auto note = contents_of({layer_of({{path, "x"}})}).note;
+    EXPECT_NE(note.find(path), std::string::npos) << note;
+  }
+}
+
+TEST_F(Publish, AnRpmDatabaseIsReadWithWhatLiesInItsJournalYet) {
+  const auto path = folder + "/rpmdb.sqlite";
+  auto db = sqlite::Database::open(path, {}).value();
+  ASSERT_TRUE(db->execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB)"));
+  for (const char* name : {"zlib", "bash", "gpg-pubkey"}) {
+    auto header = header_of({{1000, 6, text(name)}, {1001, 6, text("1.2")}, {1002, 6, text("3")}});
+    auto insert = db->prepare("INSERT INTO Packages (blob) VALUES (?)").value();
+    ASSERT_TRUE(insert.blob(header).run());
+  }
+  auto bytes = os::read_file(path, 1 << 20).value(), wal = os::read_file(path + "-wal", 1 << 20).value();
+  ASSERT_FALSE(wal.empty()) << "the database is open still";
+  auto c = contents_of({layer_of({{"var/lib/rpm/rpmdb.sqlite", bytes}, {"var/lib/rpm/rpmdb.sqlite-wal", wal}})});
+  EXPECT_EQ(c.note, "");
+  EXPECT_EQ(c.packages, (std::vector<Package>{{"rpm", "bash", "1.2-3", ""}, {"rpm", "zlib", "1.2-3", ""}}));
 }
 
 TEST_F(Publish, ADamagedLayerIsAnError) {
@@ -181,6 +202,12 @@ TEST_F(Publish, TheBillOfMaterialsNamesEveryPackage) {
   EXPECT_EQ(o.at_pointer("/packages/1/externalRefs/0/referenceLocator").as_string(),
             "pkg:deb/debian/g%2B%2B@4:12.2.0-3%2Bb1?arch=amd64&distro=debian-12");
   EXPECT_EQ(o.at_pointer("/relationships").as_array().size(), 2U);
+  c = {"fedora", "40", {{"rpm", "bash", "2:5.1.8-9.el9", "x86_64", "GPLv3+"}}, {}, {}};
+  o = json::parse(spdx_document(c, facts, sha256_digest("image")));
+  EXPECT_EQ(o.at_pointer("/packages/1/externalRefs/0/referenceLocator").as_string(),
+            "pkg:rpm/fedora/bash@5.1.8-9.el9?arch=x86_64&epoch=2&distro=fedora-40");
+  EXPECT_EQ(o.at_pointer("/packages/1/licenseComments").as_string(), "The package says: GPLv3+");
+  EXPECT_EQ(contents_from_json(json::serialize(to_json(c))).value(), c);
 }
 
 TEST_F(Publish, WhatAKeySignedItsPublicHalfProvesAndNoOther) {

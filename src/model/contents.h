@@ -6,8 +6,9 @@
 namespace mayfly {
 
 struct Package {
-  std::string kind;  // deb, apk
+  std::string kind;  // deb, apk, rpm
   std::string name, version, architecture;
+  std::string license = {};  // as the package says it; empty: its database does not
   bool operator==(const Package&) const = default;
 };
 

@@ -67,11 +67,16 @@ using Versions = std::map<std::string, std::string>;  // "deb gcc amd64" → the
 
 std::string key_of(const Package& p) { return p.kind + " " + p.name + " " + p.architecture; }
 
+// As the package's own kind orders them.
+int compare(const Package& p, std::string_view a, std::string_view b) {
+  return p.kind == "rpm" ? compare_rpm_versions(a, b) : compare_package_versions(a, b);
+}
+
 Versions highest(const Contents& contents) {
   Versions out;
   for (const auto& p : contents.packages) {
     auto [found, fresh] = out.emplace(key_of(p), p.version);
-    if (!fresh && compare_package_versions(found->second, p.version) < 0) found->second = p.version;
+    if (!fresh && compare(p, found->second, p.version) < 0) found->second = p.version;
   }
   return out;
 }
@@ -108,7 +113,7 @@ LevelChoice release_level(VersionLevel declared, const Contents& before, const C
     auto now = new_versions.find(old.key());
     if (now == new_versions.end())
       ask(VersionLevel::minor, fmt::format("package {} was removed", p.name));
-    else if (compare_package_versions(now->second, old.mapped()) < 0)
+    else if (compare(p, now->second, old.mapped()) < 0)
       ask(VersionLevel::minor, fmt::format("package {} went back from {} to {}", p.name, old.mapped(), now->second));
   }
   return out;

@@ -15,6 +15,8 @@ namespace mayfly::plan {
 // Negative, 0 or positive, as Debian orders versions (deb-version(7)). Alpine's suffixes _alpha, _beta, _pre and _rc
 // come before the version itself, like Debian's ~.
 int compare_package_versions(std::string_view a, std::string_view b);
+// The same as rpm orders "epoch:version-release"; no epoch is 0.
+int compare_rpm_versions(std::string_view a, std::string_view b);
 
 struct LevelChoice {
   VersionLevel level = VersionLevel::patch;

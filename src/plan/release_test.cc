@@ -76,5 +76,31 @@ TEST(Release, SweptIsOnlyWhatNothingNeeds) {
   EXPECT_THAT(sweepable(all, {}, {}, 100), ElementsAre());
 }
 
+TEST(RpmVersionsTest, AreOrderedAsRpmDoes) {
+  const std::vector<std::string> rising[] = {
+      {"1.0~rc1-1", "1.0-1", "1.0^git1-1", "1.0.1-1", "1.1-1", "1.10-1", "2-1", "1:0.1-1"},
+      {"5.1.8-6.el9_1", "5.1.8-9.el9", "5.1.8-10.el9", "5.2.15-3.fc38"},
+      {"1.0~~", "1.0~", "1.0", "1.0^", "1.0^20240101", "1.0.a", "1.0.1"},
+      {"2.0a", "2.0.1"},
+  };
+  for (const auto& versions : rising)
+    for (std::size_t a = 0; a < versions.size(); ++a)
+      for (std::size_t b = 0; b < versions.size(); ++b) {
+        int d = compare_rpm_versions(versions[a], versions[b]);
+        EXPECT_EQ(d < 0, a < b) << versions[a] << " " << versions[b];
+        EXPECT_EQ(d == 0, a == b) << versions[a] << " " << versions[b];
+      }
+  for (auto [a, b] : {std::pair{"1.0", "1_0"}, {"1.0", "0:1.0"}, {"1.01", "1.1"}, {"1.0-1", "1.0.-1"}})
+    EXPECT_EQ(compare_rpm_versions(a, b), 0) << a << " " << b;
+}
+
+TEST(RpmVersionsTest, DecideWhetherAPackageWentBack) {
+  Contents before, after;
+  before.packages = {{"rpm", "tool", "1.0^git1-1", "x86_64"}};
+  after.packages = {{"rpm", "tool", "1.0.1-1", "x86_64"}};
+  EXPECT_EQ(release_level(VersionLevel::patch, before, after, {}).level, VersionLevel::patch);
+  EXPECT_EQ(release_level(VersionLevel::patch, after, before, {}).level, VersionLevel::minor);
+}
+
 }  // namespace
 }  // namespace mayfly::plan
