@@ -2,7 +2,10 @@
 """Where images come from: containers-storage, files, and a real registry on this host's loopback, over plain HTTP."""
 import contextlib
 import json
+import os
+import pathlib
 import subprocess
+import time
 
 from harness import Daemon, Scratch, case, check, daemon, equal, main, needs_containers, wait_for
 from registries import Registry, own_image, skopeo
@@ -97,6 +100,61 @@ def what_was_fetched_is_found_again_without_the_registry():
         registry.stop()
         equal(answer_of(reference)[0], f"{folder.name} 1\n", "by its tag")
         equal(answer_of(reference.removesuffix(":stable") + "@" + digest)[0], f"{folder.name} 1\n", "by its digest")
+
+
+def lease_of(ending):
+    """The file whose time is that of the last use of the fetched image with such a name."""
+    root = pathlib.Path(json.loads(subprocess.run(["buildah", "info"], capture_output=True, text=True, check=True).stdout)["store"]["GraphRoot"])
+    for image in json.loads(next(root.glob("*-images/images.json")).read_text()):
+        if any(name.endswith(ending) for name in image.get("names") or []):
+            return root / "mayfly-fetched" / image["layer"]
+
+
+def make_old(lease, days=31):
+    os.utime(lease, (time.time() - days * 86400,) * 2)
+
+
+@case
+def what_nobody_has_started_from_for_a_month_is_removed_when_something_is_fetched():
+    needs_containers()
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(Scratch())
+        stack.enter_context(fetched_images_removed())
+        images = [stack.enter_context(own_image(folder, n)) for n in range(1, 4)]
+        registry = stack.enter_context(Registry(folder))
+        unique, pools = "t" + registry.address.split(":")[1], {}
+        for n, image in enumerate(images):
+            registry.push(image, f"{unique}/tool:{n}")
+            pools[f"p{n}"] = (f"    image: docker://{registry.address}/{unique}/tool:{n}\n    network: none\n"
+                              "    builders: {max: 2, memory: 128MiB, disk: 32MiB, pids: 64}\n")
+
+        def names_of(n):
+            return {name for name in stored() if name.endswith(f"{unique}/tool:{n}")}
+
+        def config(*wanted):
+            return "pools:\n" + "".join(f"  {p}:\n{pools[p]}" for p in wanted)
+
+        with daemon(config=config("p0")) as d:
+            equal(d.cli("run", "--pool", "p0", "--", "cat", "/word").returncode, 0, d.said())
+            lease = lease_of(f"{unique}/tool:0")
+            check(lease.exists(), "it has a lease")
+            with daemon(config=config("p1"), name="other") as other:
+                make_old(lease)
+                equal(other.cli("run", "--pool", "p1", "--", "true").returncode, 0, other.said())
+                check(names_of(0), "another daemon has it in use", other.said())
+        check(names_of(0) and names_of(1), stored())
+        make_old(lease)
+        with daemon(config=config("p1")) as d:
+            equal(d.cli("run", "--pool", "p1", "--", "true").returncode, 0, d.said())
+            check(names_of(0), "nothing new was fetched")
+        with daemon(config=config("p1", "p2")) as d:
+            job = int(d.cli("run", "--pool", "p1", "--detach", "--", "sh", "-c", "echo on; while :; do sleep 1; done").stdout)
+            d.running(job, b"on")
+            make_old(lease_of(f"{unique}/tool:1"))
+            equal(d.cli("run", "--pool", "p2", "--", "true").returncode, 0, d.said())
+            wait_for(lambda: f"the old copy to go: {stored()} {d.said()}", lambda: not names_of(0) and not lease.exists())
+            check(names_of(1) and names_of(2), "a builder runs on it, and the last was just fetched", stored())
+            equal(d.cli("cancel", str(job)).returncode, 0)
 
 
 @case

@@ -78,6 +78,7 @@ Result<void> put_program(const std::string& path, std::string_view bytes) {
 Result<std::unique_ptr<LocalPlatform>> LocalPlatform::create(LocalOptions options, const Log& log) {
   std::unique_ptr<LocalPlatform> platform(new LocalPlatform(std::move(options), log));
   MAYFLY_TRY(platform->set_up());
+  platform->adopted_ = names_in(platform->options_.directory + "/b");
   MAYFLY_TRY(platform->launcher());
   return platform;
 }
@@ -174,7 +175,11 @@ PlatformHealth LocalPlatform::health() {
 }
 
 Result<PlatformImage> LocalPlatform::prepare(const std::string& reference, Deadline deadline) {
-  return images_.prepare(reference, deadline);
+  auto image = images_.prepare(reference, deadline);
+  // What an earlier daemon's builders started from is not known.
+  if (std::none_of(adopted_.begin(), adopted_.end(), [this](const auto& id) { return is_alive(place_, id); }))
+    images_.sweep_if_grown();
+  return image;
 }
 
 std::string LocalPlatform::agent_address(const BuilderId& id) const { return place_.directory(id) + agent_socket; }
@@ -210,6 +215,7 @@ LaunchOrder LocalPlatform::order_for(const BuilderRequest& request, std::vector<
 
 Result<void> LocalPlatform::launch_anew(const BuilderRequest& request, Deadline deadline) {
   MAYFLY_ASSIGN(auto layers, LocalImages::layers_of(request.image));
+  images_.started(request.id, layers);
   MAYFLY_ASSIGN(const auto launcher_in_use, launcher());
   LaunchOrder order = order_for(request, std::move(layers));
   auto launched = launcher_in_use->launch(std::move(order), deadline);
@@ -219,7 +225,9 @@ Result<void> LocalPlatform::launch_anew(const BuilderRequest& request, Deadline 
 
 Result<void> LocalPlatform::stop(const BuilderId& id, Deadline deadline) {
   if (!is_dns_label(id)) return fail(ErrorCode::invalid, "a builder's id must be a DNS label", id);
-  return remove_builder(place_, id, deadline);
+  auto removed = remove_builder(place_, id, deadline);
+  if (removed) images_.ended(id);
+  return removed;
 }
 
 Result<std::vector<SeenBuilder>> LocalPlatform::list(Deadline) {

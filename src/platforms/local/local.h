@@ -56,6 +56,7 @@ class LocalPlatform final : public Platform {
   ContainerShape shape_;
   std::string limits_problem_;
   LocalImages images_{log_};
+  std::vector<std::string> adopted_;  // builders that were there before this
   std::mutex mutex_;
   std::shared_ptr<LauncherClient> launcher_;
 };

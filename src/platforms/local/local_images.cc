@@ -19,6 +19,7 @@ namespace json = boost::json;
 constexpr std::string_view storage_transport = "containers-storage:";
 constexpr std::string_view registry_transport = "docker://";
 constexpr std::string_view pinned = "@sha256:";
+constexpr Duration kept_unused = std::chrono::hours(24 * 30), sweep_limit = std::chrono::minutes(2);
 
 bool has_transport(const std::string& reference) {
   for (const char* transport : {"docker://", "oci:", "oci-archive:", "docker-archive:", "docker-daemon:", "dir:"})
@@ -56,7 +57,7 @@ Result<void> copy_image(const std::string& source, const std::string& name, Dead
   return {};
 }
 
-std::string fetched_name(const std::string& digest) { return "localhost/mayfly-fetched:" + digest.substr(0, 40); }
+std::string fetched_name(const std::string& digest) { return fetched_prefix + (":" + digest.substr(0, 40)); }
 
 }  // namespace
 
@@ -72,7 +73,7 @@ std::string kept_name(const std::string& source) {
   }
   while (name.starts_with("-")) name.erase(0, 1);
   for (auto at = name.find("-/"); at != std::string::npos; at = name.find("-/")) name.erase(at, 1);
-  return "localhost/mayfly-fetched/" + name + (tagged ? "" : ":latest");
+  return fetched_prefix + ("/" + name) + (tagged ? "" : ":latest");
 }
 
 Result<StoragePlace> LocalImages::storage(Deadline deadline) {
@@ -82,8 +83,8 @@ Result<StoragePlace> LocalImages::storage(Deadline deadline) {
   }
   MAYFLY_ASSIGN(const os::Finish done, os::run({.argv = {"buildah", "info"}, .deadline = deadline}));
   if (!done.ok())
-    return fail(ErrorCode::unavailable,
-                "buildah cannot say where images are kept: " + os::skopeo_message(done), "buildah info");
+    return fail(ErrorCode::unavailable, "buildah cannot say where images are kept: " + os::skopeo_message(done),
+                "buildah info");
   boost::system::error_code error;
   const json::value info = json::parse(done.out, error);
   const json::value* root = error ? nullptr : info.find_pointer("/store/GraphRoot", error);
@@ -100,16 +101,36 @@ Result<StoragePlace> LocalImages::storage(Deadline deadline) {
   return place;
 }
 
+// An image that was fetched before, kept from removal from now on.
+Result<std::optional<StoredImage>> LocalImages::used(const StoragePlace& place, const std::string& name) {
+  MAYFLY_ASSIGN(auto found, find_stored_image(place, name));
+  if (!found) return found;
+  MAYFLY_TRY(fetched_.use(place, found->layers.front()));
+  return find_stored_image(place, name);  // somebody may have removed it before
+}
+
+void LocalImages::started(const std::string& builder, const std::vector<std::string>& layers) {
+  if (!layers.empty()) fetched_.started(builder, layers.front());
+}
+
+void LocalImages::sweep_if_grown() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!std::exchange(grown_, false)) return;
+  }
+  if (auto place = storage(after(sweep_limit))) fetched_.sweep(*place, kept_unused, after(sweep_limit));
+}
+
 Result<StoredImage> LocalImages::fetch(const std::string& source, Deadline deadline) {
   MAYFLY_ASSIGN(const StoragePlace place, storage(deadline));
   const std::string kept = kept_name(source);
   if (const auto at = source.find(pinned); at != std::string::npos) {  // it can have changed nowhere
-    MAYFLY_ASSIGN(auto found, find_stored_image(place, fetched_name(source.substr(at + pinned.size()))));
+    MAYFLY_ASSIGN(auto found, used(place, fetched_name(source.substr(at + pinned.size()))));
     if (found) return *found;
   }
   auto digest = remote_digest(source, deadline);
   if (!digest && digest.error().code != ErrorCode::not_found && !kept.empty()) {
-    MAYFLY_ASSIGN(auto found, find_stored_image(place, kept));
+    MAYFLY_ASSIGN(auto found, used(place, kept));
     if (!found) return Unexpected(digest.error());
     log_.warning("{}; using the one that was fetched before ({})", digest.error().text(), found->digest);
     return *found;
@@ -117,10 +138,12 @@ Result<StoredImage> LocalImages::fetch(const std::string& source, Deadline deadl
   if (!digest) return Unexpected(digest.error());
   // Named by its digest, so that the same image is stored once and a moved tag never changes an image in use.
   const std::string name = fetched_name(*digest);
-  MAYFLY_ASSIGN(auto found, find_stored_image(place, name));
+  MAYFLY_ASSIGN(auto found, used(place, name));
   if (!found) {
     MAYFLY_TRY(copy_image(source, name, deadline));
-    MAYFLY_ASSIGN(found, find_stored_image(place, name));
+    MAYFLY_ASSIGN(found, used(place, name));
+    const std::lock_guard lock(mutex_);
+    grown_ = true;
   }
   if (!found) return fail(ErrorCode::unavailable, "the image was fetched, but is not in containers-storage", source);
   if (!kept.empty()) {

@@ -8,41 +8,36 @@
 #include <vector>
 
 #include "base/log.h"
+#include "platforms/local/fetched_images.h"
+#include "platforms/local/stored_image.h"
 #include "ports/platform.h"
 
 namespace mayfly::local {
 
-struct StoragePlace {
-  std::string root;    // e.g. /var/lib/containers/storage
-  std::string driver;  // overlay, or vfs
-};
-
-struct StoredImage {
-  std::string id, digest;
-  std::vector<std::string> layers;  // directories, topmost first
-  std::map<std::string, std::string> env;
-  std::string user;
-};
-
-// Reads containers-storage's own records; changes nothing. nullopt: it has no image of that name.
-Result<std::optional<StoredImage>> find_stored_image(const StoragePlace& storage, const std::string& name);
-
 class LocalImages {
  public:
-  explicit LocalImages(const Log& log) : log_(log) {}
+  explicit LocalImages(const Log& log) : log_(log), fetched_(log) {}
   Result<PlatformImage> prepare(const std::string& reference, Deadline deadline);
   // The layers that a PlatformImage's handle stands for; not_found when they were removed meanwhile.
   static Result<std::vector<std::string>> layers_of(const PlatformImage& image);
+  // The builder starts from these layers, or is over.
+  void started(const std::string& builder, const std::vector<std::string>& layers);
+  void ended(const std::string& builder) { fetched_.ended(builder); }
+  // Removes fetched images that nothing has started from for a month, if another one was fetched since the last time.
+  void sweep_if_grown();
 
  private:
   Result<StoragePlace> storage(Deadline deadline);
   Result<StoredImage> resolve(const std::string& reference, Deadline deadline);
+  Result<std::optional<StoredImage>> used(const StoragePlace& place, const std::string& name);
   Result<StoredImage> fetch(const std::string& source, Deadline deadline);
 
   const Log& log_;
   std::mutex mutex_;
   std::optional<StoragePlace> storage_;
   std::map<std::string, PlatformImage> known_;
+  bool grown_ = false;
+  FetchedImages fetched_;
 };
 
 // The name under which an image from a registry is found again without the registry; empty: it comes from elsewhere.

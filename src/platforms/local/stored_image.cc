@@ -1,5 +1,7 @@
 // containers-storage on disk: <root>/<driver>-images/images.json, <root>/<driver>-layers/layers.json, and a directory a
 // layer.
+#include "platforms/local/stored_image.h"
+
 #include <unistd.h>
 
 #include <boost/json.hpp>
@@ -7,7 +9,6 @@
 #include "base/text.h"
 #include "model/json.h"
 #include "os/file.h"
-#include "platforms/local/local_images.h"
 
 namespace mayfly::local {
 namespace {
@@ -103,6 +104,26 @@ Result<std::optional<StoredImage>> find_stored_image(const StoragePlace& storage
     return image;
   }
   return std::nullopt;
+}
+
+Result<std::vector<StoredCopy>> stored_copies(const StoragePlace& storage) {
+  MAYFLY_ASSIGN(const json::value records, parse_file(storage.root + "/" + storage.driver + "-images/images.json"));
+  std::vector<StoredCopy> out;
+  if (!records.is_array()) return out;
+  for (const auto& record : records.get_array()) {
+    const auto* names = record.is_object() ? record.get_object().if_contains("names") : nullptr;
+    if (!names || !names->is_array()) continue;
+    StoredCopy copy;
+    for (const auto& name : names->get_array())
+      if (name.is_string() && std::string_view(name.get_string()).starts_with(fetched_prefix))
+        copy.names.emplace_back(name.get_string());
+    if (copy.names.empty()) continue;
+    auto layers = layer_directories(storage, text_at(record.get_object(), "layer"));
+    if (!layers) continue;
+    copy.top = layers->front();
+    out.push_back(std::move(copy));
+  }
+  return out;
 }
 
 }  // namespace mayfly::local
