@@ -6,7 +6,15 @@
 namespace mayfly::plan {
 namespace {
 
-Cause platform_obstacle(Sight& s, const PoolView& view) {
+// Half open: one try is let through at a time, until one succeeds, though many pools may start the same.
+bool is_being_tried(Sight& s, PoolSight& pool, const Breaker& b) {
+  if (s.trying.contains(&b)) return true;
+  pool.tries.push_back(&b);
+  return false;
+}
+
+Cause platform_obstacle(Sight& s, PoolSight& pool) {
+  const PoolView& view = *pool.view;
   const PlatformView* platform = view.platform == nowhere ? nullptr : &s.seen.platforms[view.platform];
   if (!platform || !platform->available) {
     s.wake_by(s.now + std::chrono::seconds(1));
@@ -15,12 +23,12 @@ Cause platform_obstacle(Sight& s, const PoolView& view) {
                         platform ? platform->problem : "it is not set up")};
   }
   const Breaker* q = platform->quarantine;
-  if (!q || !q->open(s.now)) return {};
-  return {ReasonCode::quarantined,
-          fmt::format("platform '{}' is left alone for a while: {} builders of several images failed there in a row "
-                      "(the last: {})",
-                      view.spec->platform, q->failures(), q->problem()),
-          q->until()};
+  if (!q || !q->tripped()) return {};
+  auto failed = fmt::format("{} builders of several images failed in a row on platform '{}' (the last: {})",
+                            q->failures(), view.spec->platform, q->problem());
+  if (q->open(s.now)) return {ReasonCode::quarantined, failed + "; it is left alone for a while", q->until()};
+  if (is_being_tried(s, pool, *q)) return {ReasonCode::quarantined, failed + "; one builder is being tried"};
+  return {};
 }
 
 Cause image_obstacle(Sight& s, PoolSight& pool) {
@@ -52,14 +60,12 @@ Cause starts_obstacle(Sight& s, PoolSight& pool) {
           starts.after};
 }
 
-// Open: nothing is tried. Later one at a time, until one succeeds.
 Cause breaker_obstacle(Sight& s, PoolSight& pool, const Breaker* b, ReasonCode code, std::string_view what) {
   if (!b || !b->tripped()) return {};
   auto text = fmt::format("{} {} of image '{}' in a row on platform '{}' (the last: {})", b->failures(), what,
                           pool.view->spec->image, pool.view->spec->platform, b->problem());
   if (b->open(s.now)) return {code, text + "; it is left alone for a while", b->until()};
-  if (pool.coming > 0) return {code, text + "; one builder is being tried"};
-  pool.one_at_a_time = true;
+  if (is_being_tried(s, pool, *b)) return {code, text + "; one builder is being tried"};
   return {};
 }
 
@@ -70,7 +76,7 @@ Cause obstacle(Sight& s, PoolSight& pool) {
             fmt::format("pool '{}' is no longer in the configuration; add it again or cancel the job", view.name)};
   if (s.seen.shutting_down)
     return {ReasonCode::shutting_down, "the daemon is stopping; the job stays queued for its next start"};
-  if (auto c = platform_obstacle(s, view); c.code != ReasonCode::none) return c;
+  if (auto c = platform_obstacle(s, pool); c.code != ReasonCode::none) return c;
   if (view.versions.empty()) {
     if (!view.held.empty()) return {ReasonCode::version_missing, view.held};
     auto [name, range] = split_image(view.spec->image);
@@ -105,6 +111,17 @@ void check_end(Sight& s, const JobView& v) {
   Time limit = v.since + j.timeout + j.grace + s.patience.overdue;
   if (s.now < limit) return s.wake_by(limit);
   s.act(CancelOverdue{j.id, "its builder did not stop it at its time limit"});
+}
+
+void note_tries(Sight& s) {
+  auto note = [&](const Breaker* b) {
+    if (b && b->tripped()) s.trying.insert(b);
+  };
+  for (const PoolSight& pool : s.pools) {
+    if (pool.coming == 0) continue;
+    for (const VersionView& v : pool.view->versions) note(v.breaker), note(v.losses);
+    if (pool.view->platform != nowhere) note(s.seen.platforms[pool.view->platform].quarantine);
+  }
 }
 
 void judge(Sight& s, Index index) {

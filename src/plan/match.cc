@@ -28,9 +28,12 @@ std::string why_retire(const Sight& s, const PoolSight& pool, const Idle& idle) 
 bool take_place(Sight& s, PoolSight& pool, bool shared) {
   int beyond = static_cast<int>(pool.queued.size()) - pool.at_hand();
   if (beyond < 0) return true;
-  if (!pool.may_start() || s.seen.shutting_down || beyond >= (pool.one_at_a_time ? 1 : pool.room())) return false;
+  int room = std::min(pool.room(), pool.one_at_a_time() ? 1 : unlimited);
+  if (!pool.may_start() || s.seen.shutting_down || beyond >= room) return false;
   if (!shared || beyond < pool.granted) return true;
-  int& slack = s.platforms[pool.view->platform].slack;
+  PlatformSight& platform = s.platforms[pool.view->platform];
+  if (platform.has_claimed(pool.tries)) return false;  // by another pool
+  int& slack = platform.slack;
   if (slack != unlimited && slack-- <= 0) return slack = 0, false;
   return true;
 }
@@ -116,7 +119,8 @@ void route(Sight& s) {
   };
   share_all();
   // Where a platform has not enough for all, jobs that can go elsewhere do; which may fill another platform.
-  bool limited = std::any_of(s.platforms.begin(), s.platforms.end(), [](const auto& p) { return p.view->max > 0; });
+  bool limited = std::any_of(s.platforms.begin(), s.platforms.end(), [](const auto& p) { return p.view->max > 0; }) ||
+                 std::any_of(s.pools.begin(), s.pools.end(), [](const auto& p) { return p.one_at_a_time(); });
   for (int round = 0; limited && !choosy.empty() && round < 3; ++round) {
     for (Index i = 0; i < s.pools.size(); ++i)
       if (together[i]) s.pools[i].queued.clear();
@@ -157,6 +161,7 @@ void assign(Sight& s, PoolSight& pool) {
   auto end = static_cast<std::ptrdiff_t>(n);
   pool.queued.erase(pool.queued.begin(), pool.queued.begin() + end);
   pool.ready.erase(pool.ready.begin(), pool.ready.begin() + end);
+  pool.usable -= static_cast<int>(n);
 }
 
 }  // namespace mayfly::plan

@@ -5,8 +5,9 @@
 namespace mayfly::plan {
 
 Plan plan(const Seen& seen, Time now, const Patience& patience) {
-  Sight s{seen, now, patience, {}, {}, {}, {}, {}, {}};
+  Sight s{seen, now, patience, {}, {}, {}, {}, {}, {}, {}};
   survey(s);
+  note_tries(s);
   auto pools = static_cast<Index>(s.pools.size()), platforms = static_cast<Index>(s.platforms.size());
   for (Index i = 0; i < pools; ++i) {
     retire_outdated(s, s.pools[i]);

@@ -42,7 +42,7 @@ Cause shortage(Sight& s, PoolSight& pool, int first) {
             fmt::format("pool '{}' has all of its {} builders in use", spec.name, numbers.max),
             {},
             true};
-  if (pool.one_at_a_time)
+  if (pool.one_at_a_time())
     return {ReasonCode::breaker_open,
             fmt::format("builders of pool '{}' kept failing; one is being tried", spec.name),
             {},

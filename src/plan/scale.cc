@@ -14,7 +14,7 @@ namespace {
 int missing_for_jobs(const Sight& s, const PoolSight& pool) {
   if (!pool.may_start() || s.seen.shutting_down) return 0;
   int missing = std::max(0, static_cast<int>(pool.queued.size()) - pool.at_hand());
-  return std::min({missing, pool.room(), pool.one_at_a_time ? 1 : unlimited});
+  return std::min({missing, pool.room(), pool.one_at_a_time() ? 1 : unlimited});
 }
 
 int missing_idle(Sight& s, const PoolSight& pool) {
@@ -30,7 +30,7 @@ int missing_idle(Sight& s, const PoolSight& pool) {
   int room = pool.room() - missing_for_jobs(s, pool);
   bool handing_over = pool.usable > 0 && demand > 0 && !pool.ready.empty() && s.patience.refill > Duration(0);
   if (handing_over || (pool.refill_at && *pool.refill_at > s.now)) return 0;
-  return std::max(0, std::min({missing, room, pool.one_at_a_time ? 1 - pool.granted : unlimited}));
+  return std::max(0, std::min({missing, room, pool.one_at_a_time() ? 1 - pool.granted : unlimited}));
 }
 
 // Hands out one builder after another: to the pool that has the fewest for its weight, of equal ones to that which was
@@ -92,6 +92,13 @@ class Versions {
   int more_[2] = {0, 0};
 };
 
+// Its start is the one try of each of these, unless another pool has had one's.
+bool claim(PlatformSight& platform, const std::vector<const Breaker*>& tries) {
+  if (platform.has_claimed(tries)) return false;
+  platform.claimed.insert(tries.begin(), tries.end());
+  return true;
+}
+
 }  // namespace
 
 void share(Sight& s, Index index) {
@@ -100,6 +107,7 @@ void share(Sight& s, Index index) {
   Turns jobs(s, platform), later(s, platform), idle(s, platform);
   auto can_now = [&](Index i) { return s.pools[i].blocked.code == ReasonCode::none; };
   std::vector<std::pair<Index, int>> wants;
+  platform.claimed.clear();
   for (Index i : platform.pools) {
     PoolSight& pool = s.pools[i];
     pool.granted = pool.starts = pool.idle_starts = 0;
@@ -109,6 +117,7 @@ void share(Sight& s, Index index) {
   // Where the platform has room for all only those are handed out one by one that start now.
   while (!jobs.empty() && left > 0 && (now > 0 || left != unlimited)) {
     PoolSight& pool = s.pools[jobs.next()];
+    if (!claim(platform, pool.tries)) continue;
     ++pool.granted;
     if (left != unlimited) --left;
     if (now > 0) --now, ++pool.starts;
@@ -116,13 +125,16 @@ void share(Sight& s, Index index) {
   // Those whose image is still being made ready get what is left: they must not keep room that others could use.
   for (; !later.empty() && left > 0 && left != unlimited; --left) ++s.pools[later.next()].granted;
   if (left == unlimited)
-    for (auto [i, n] : wants) s.pools[i].granted = n;
+    for (auto [i, n] : wants)
+      if (!s.pools[i].one_at_a_time()) s.pools[i].granted = n;
   platform.slack = left;
   if (now <= 0 || left <= 0) return;
   for (Index i : platform.pools)
     if (s.pools[i].needed && can_now(i)) idle.add(i, missing_idle(s, s.pools[i]));
-  for (; !idle.empty() && now > 0 && left > 0; --now) {
-    ++s.pools[idle.next()].idle_starts;
+  while (!idle.empty() && now > 0 && left > 0) {
+    PoolSight& pool = s.pools[idle.next()];
+    if (!claim(platform, pool.tries)) continue;
+    ++pool.idle_starts, --now;
     if (left != unlimited) --left;
   }
 }

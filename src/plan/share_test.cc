@@ -228,6 +228,64 @@ TEST(Breaker, OpensAfterFailuresInARowAndThenLetsOneTryThrough) {
   EXPECT_EQ(starts(t, t.plan(later)), (std::map<std::string, int>{{"a", 2}}));
 }
 
+TEST(Breaker, LetsOneTryThroughWhicheverPoolsStartTheSame) {
+  Town t;
+  t.pool("a"), t.pool("b"), t.pool("c").warm = 1;
+  Breaker b(1);
+  b.failed(t0, "no such device");
+  for (Index i : {0u, 1u, 2u}) t.versions[i].breaker = &b;
+  for (const char* pool : {"a", "a", "b", "b"}) t.job(pool);
+  auto once = t.plan(b.until());
+  EXPECT_EQ(all<StartBuilder>(once).size(), 1u);
+  std::map<ReasonCode, int> waits;
+  for (const auto& [job, reason] : reasons(once)) ++waits[reason.code];
+  EXPECT_EQ(waits, (std::map<ReasonCode, int>{{ReasonCode::builder_starting, 1}, {ReasonCode::breaker_open, 3}}));
+  carry_out(t, once);
+  EXPECT_TRUE(all<StartBuilder>(t.plan(b.until())).empty());
+}
+
+TEST(Breaker, ATryIsNotWastedOnAPoolThatNeedsNone) {
+  Town t;
+  t.pool("a"), t.pool("b");
+  Breaker b(1);
+  b.failed(t0, "no such device");
+  t.versions[0].breaker = t.versions[1].breaker = &b;
+  t.job("b");
+  EXPECT_EQ(starts(t, t.plan(b.until())), (std::map<std::string, int>{{"b", 1}}));
+}
+
+// Found by PlanningAgainOnThePlannedStateDoesNothing.
+TEST(Breaker, AJobThatCanGoElsewhereDoesNotWaitForTheTryOfAnotherPool) {
+  Town t;
+  t.platform("cloud");
+  t.pool("full", {"y"}).max = 0;
+  t.pool("other").warm = 1;
+  t.pool("healthy", {"y"}, 1);
+  t.pool("same", {"x"});
+  t.pool("healthy-too", {"x"}, 1);
+  Breaker b(1);
+  b.failed(t0, "no such device");
+  for (const char* pool : {"full", "other", "same"}) t.versions[t.index(pool)].breaker = &b;
+  t.job("other"), t.job({}, {"y"}), t.job({}, {"x"});
+  EXPECT_EQ(starts(t, t.plan(b.until())),
+            (std::map<std::string, int>{{"other", 1}, {"healthy", 1}, {"healthy-too", 1}}));
+}
+
+TEST(Breaker, OfAHostLetsOneTryThroughToo) {
+  Breaker host(2, 2);
+  host.failed(t0, "x", "sha256:one"), host.failed(t0, "x", "sha256:two");
+  Town t;
+  t.pool("a"), t.pool("b");
+  t.platforms[0].quarantine = &host;
+  for (const char* pool : {"a", "a", "b"}) t.job(pool);
+  EXPECT_TRUE(all<StartBuilder>(t.plan()).empty());
+  auto once = t.plan(host.until());
+  EXPECT_EQ(all<StartBuilder>(once).size(), 1u);
+  carry_out(t, once);
+  host.succeeded();
+  EXPECT_EQ(all<StartBuilder>(t.plan(host.until())).size(), 2u);
+}
+
 TEST(Breaker, OfAHostOpensOnlyWhenSeveralVersionsFail) {
   Breaker host(4, 2);
   for (int i = 0; i < 9; ++i) host.failed(t0, "x", "sha256:one");

@@ -3,6 +3,7 @@
 // includes this.
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <string_view>
 
 #include "plan/plan.h"
@@ -36,7 +37,7 @@ struct PoolSight {
   std::optional<Time> refill_at;      // a job was just handed over: warm builders are not replaced before this
   bool needed = false;                // by a job that could go here, or to have builders idle
   bool prepare = false;               // its image is to be had first
-  bool one_at_a_time = false;         // a breaker lets one try through
+  std::vector<const Breaker*> tries;  // that let one try through, whichever pool has it
   Cause blocked;                      // why it starts nothing; code none: it may
   std::optional<JobResult> hopeless;  // what its jobs end with
   int granted = 0, starts = 0, idle_starts = 0;  // for jobs: that its platform has room for; that start now
@@ -50,6 +51,7 @@ struct PoolSight {
   int idle_wanted() const {
     return view->spec ? std::max(0, std::max(view->numbers.warm, view->numbers.min - busy)) : 0;
   }
+  bool one_at_a_time() const { return !tries.empty(); }
   int room() const { return std::max(0, view->numbers.max - exist); }
   // Builders that are there or will be, without those still to be started.
   int at_hand() const { return coming + usable; }
@@ -60,11 +62,15 @@ struct PlatformSight {
   const PlatformView* view = nullptr;
   std::vector<Index> pools;
   int launching = 0, exist = 0, stopping = 0;
-  int waiting = 0;  // jobs that wait for its rate limit, so far
-  int slack = 0;    // builders that it has room for beyond those granted to jobs
+  int waiting = 0;                   // jobs that wait for its rate limit, so far
+  int slack = 0;                     // builders that it has room for beyond those granted to jobs
+  std::set<const Breaker*> claimed;  // whose one try a pool was given
 
   int left() const { return view->max == 0 ? unlimited : std::max(0, view->max - exist); }
   int tokens() const { return view->budget ? view->budget->left() : unlimited; }
+  bool has_claimed(const std::vector<const Breaker*>& tries) const {
+    return std::any_of(tries.begin(), tries.end(), [&](const Breaker* b) { return claimed.contains(b); });
+  }
   int slots() const { return std::max(0, view->parallel_launches - launching); }
 };
 
@@ -76,6 +82,7 @@ struct Sight {
   std::vector<PlatformSight> platforms;
   std::vector<int> busy;                     // by line: jobs that have a builder
   std::vector<std::vector<Queued>> waiting;  // by demand, until each job has a pool to wait for
+  std::set<const Breaker*> trying;           // whose one try is under way
   std::vector<MoveRollout> moves;            // the plan's last actions: they change what the others' versions mean
   Plan plan;
 
@@ -103,6 +110,7 @@ bool served_before(const Queued& a, const Queued& b);
 void check_start(Sight& s, const BuilderView& v);          // faults.cc: a builder that should be ready by now
 void check_end(Sight& s, const JobView& v);                // faults.cc: a job that should have ended by now
 void retire_outdated(Sight& s, PoolSight& pool);           // match.cc: idle builders that nobody may use
+void note_tries(Sight& s);                                 // faults.cc: what judge() needs of all pools
 void judge(Sight& s, Index pool);                          // faults.cc: whether it may start builders
 void route(Sight& s);                                      // match.cc: each job to a pool; calls share()
 void share(Sight& s, Index platform);                      // scale.cc: what each pool may start there

@@ -9,7 +9,19 @@
 namespace mayfly::plan {
 namespace {
 
-Town any_town() {
+// That lets one try through now.
+const Breaker& half_open(Index platform) {
+  static const auto tripped = [] {
+    Breaker b(1);
+    b.failed(t0 - std::chrono::hours(1), "no such device");
+    return b;
+  };
+  static const Breaker each[] = {tripped(), tripped()};
+  return each[platform];
+}
+
+// With labels, jobs may choose between pools.
+Town any_town(bool with_labels = true) {
   Town t;
   t.platform("cloud");
   for (auto& p : t.platforms) {
@@ -25,6 +37,8 @@ Town any_town() {
     auto& s = t.pool("p" + std::to_string(i), own, *rc::gen::element<Index>(0, 1));
     s.warm = *rc::gen::inRange(0, 3), s.max = s.warm + *rc::gen::inRange(0, 6);
     s.preference = *rc::gen::inRange(0, 3), s.weight = *rc::gen::element(0.5, 1.0, 3.0);
+    if (*rc::gen::inRange(0, 4) == 0)
+      t.versions[static_cast<Index>(i)].breaker = &half_open(s.platform == "cloud" ? 1 : 0);
   }
   for (const auto& s : t.specs) {
     int n = *rc::gen::inRange(0, s.max + 1);
@@ -36,7 +50,7 @@ Town any_town() {
   }
   int queued = *rc::gen::inRange(0, 25);
   for (int i = 0; i < queued; ++i) {
-    bool by_label = *rc::gen::arbitrary<bool>();
+    bool by_label = with_labels && *rc::gen::arbitrary<bool>();
     std::vector<std::string> wanted;
     if (by_label) wanted.push_back(*rc::gen::elementOf(labels));
     t.job(by_label ? "" : (*rc::gen::elementOf(t.specs)).name, wanted, *rc::gen::inRange(0, 3),
@@ -60,6 +74,18 @@ RC_GTEST_PROP(Town, NeverAboveAnyMax, ()) {
     RC_ASSERT(more <= t.platforms[i].parallel_launches);
   }
   static_cast<void>(stops);
+}
+
+RC_GTEST_PROP(Town, OneTryAtMostWhereABreakerIsHalfOpen, ()) {
+  auto t = any_town();
+  for (int round = 0; round < 2; ++round) {
+    auto p = t.plan();
+    std::map<const Breaker*, int> tries;
+    for (const auto& a : all<StartBuilder>(p))
+      if (t.versions.contains(a.pool)) ++tries[t.versions.at(a.pool).breaker];
+    for (const auto& [breaker, n] : tries) RC_ASSERT(n == 1 && round == 0);
+    carry_out(t, p);
+  }
 }
 
 RC_GTEST_PROP(Town, EveryQueuedJobIsAssignedToAPoolThatMayTakeItOrHasOneReason, ()) {
@@ -91,10 +117,21 @@ RC_GTEST_PROP(Town, NothingIsStartedForAJobThatWasCancelled, ()) {
 }
 
 RC_GTEST_PROP(Town, PlanningAgainOnThePlannedStateDoesNothing, ()) {
-  auto t = any_town();
+  auto t = any_town(false);
   for (auto& p : t.platforms) p.parallel_launches = 1000;  // the launch limit alone asks for another round
   carry_out(t, t.plan());
   RC_ASSERT(t.plan().actions.empty());
+}
+
+// Where jobs choose, one that got a builder puts those behind it in the turn of others, who may choose otherwise now.
+RC_GTEST_PROP(Town, PlanningAgainComesToRest, ()) {
+  auto t = any_town();
+  for (auto& p : t.platforms) p.parallel_launches = 1000;
+  int rounds = 0;
+  for (auto p = t.plan(); !p.actions.empty(); p = t.plan()) {
+    RC_ASSERT(++rounds <= 4);
+    carry_out(t, p);
+  }
 }
 
 RC_GTEST_PROP(Town, MoreJobsNeverMeanFewerServed, ()) {
