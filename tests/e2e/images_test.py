@@ -155,6 +155,7 @@ def what_nobody_has_started_from_for_a_month_is_removed_when_something_is_fetche
             wait_for(lambda: f"the old copy to go: {stored()} {d.said()}", lambda: not names_of(0) and not lease.exists())
             check(names_of(1) and names_of(2), "a builder runs on it, and the last was just fetched", stored())
             equal(d.cli("cancel", str(job)).returncode, 0)
+            d.no_builders()
 
 
 @case
