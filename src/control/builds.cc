@@ -101,6 +101,15 @@ void Builds::raise_approvals() {
   }
 }
 
+// What a daemon of before was building on this host ended with it; its place is cleared before it is begun again.
+void Builds::begun_again(BuildId id) {
+  auto b = active_.at(id);
+  auto* image = spec_of(b);
+  if (b.state != BuildState::building || !image || !image->builder.empty()) return;
+  b.problem = "begun again: the daemon that was building it ended";
+  change(std::move(b), "build.begun-again", {});
+}
+
 Result<void> Builds::recover() {
   MAYFLY_ASSIGN(auto newest, parts_.store.image_builds("", 1));
   if (!newest.empty()) next_ = newest.front().id + 1;
@@ -112,7 +121,10 @@ Result<void> Builds::recover() {
     active_.emplace(b.id, std::move(b));
   }
   raise_approvals();
-  for (const auto& b : all) advance(b.id);
+  for (const auto& b : all) {
+    begun_again(b.id);
+    advance(b.id);
+  }
   MAYFLY_ASSIGN(auto latest, parts_.store.image_builds("", remembered));
   for (const auto& [name, image] : parts_.config.images)
     for (const auto& b : recent(name)) {
@@ -169,7 +181,10 @@ ImageBuild* Builds::active(BuildId id) {
 // Written down, and only then so. A store that cannot be written to: the build stays where it is and tries again.
 bool Builds::change(ImageBuild next, const char* kind, json::object detail) {
   auto* old = active(next.id);
-  if (old && old->state != next.state) MAYFLY_CHECK(may_follow(old->state, next.state));
+  if (old && old->state != next.state) {
+    MAYFLY_CHECK(may_follow(old->state, next.state));
+    if (!is_final(next.state)) next.problem.clear();  // it was of the step before
+  }
   detail["state"] = to_string(next.state);
   next.report = reports_.owed(old, next);
   next.commit_status = statuses_.owed(old, next);

@@ -80,6 +80,7 @@ class Builds {
   BuildReports::Parts status_parts();
   bool change(ImageBuild next, const char* kind, boost::json::object detail);
   bool write(ImageBuild next, const char* kind, std::string detail);
+  void begun_again(BuildId id);
   void end(ImageBuild b, BuildState state, const std::string& why);
   void step_failed(BuildId id, const Error& error);
   ImageBuild* active(BuildId id);

@@ -299,6 +299,28 @@ TEST_F(BuildsTest, KilledAtAnyMomentItGoesOnWithOneTrialAndOneVersion) {
   }
 }
 
+TEST_F(BuildsTest, WhatADaemonLeftHalfBuiltIsBegunAgainAndSaysSo) {
+  start();
+  auto id = request();
+  for (int i = 0; i < 20 && state(id) != BuildState::building; ++i) {
+    ASSERT_FALSE(mailbox.empty());
+    auto m = std::move(mailbox.front());
+    mailbox.pop_front();
+    m();
+  }
+  ASSERT_EQ(state(id), BuildState::building);
+  for (int restarts = 0; restarts < 2; ++restarts) {
+    start();
+    EXPECT_EQ(state(id), BuildState::building);
+    EXPECT_NE(build(id).problem.find("begun again"), std::string::npos) << build(id).problem;
+  }
+  run(std::chrono::minutes(1));
+  EXPECT_EQ(state(id), BuildState::released);
+  EXPECT_EQ(build(id).problem, "");
+  auto story = world.store.ledger(1, 1000, "build/" + std::to_string(id)).value();
+  EXPECT_EQ(std::count_if(story.begin(), story.end(), [](const auto& e) { return e.kind == "build.begun-again"; }), 2);
+}
+
 TEST_F(BuildsTest, ACancelledBuildStopsItsTrial) {
   world.fake.outcome = [](const agent::Assign&) {
     return FakeOutcome{{JobCause::exited, 0, 0, {}}, std::chrono::hours(1), {}};

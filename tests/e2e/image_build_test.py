@@ -279,9 +279,15 @@ def a_build_is_stopped_in_its_middle_and_leaves_nothing():
         d.stop()
         equal(running(marker), [])
         d.start()
-        equal(d.get(f"/v1/builds/{number}")["state"], "building")
+        again = d.get(f"/v1/builds/{number}")
+        equal(again["state"], "building")
+        check("begun again" in again["problem"], again)
+        equal([x["kind"] for x in d.get(f"/v1/ledger?subject=build/{number}")["entries"]].count("build.begun-again"), 2)
         equal(d.cli("image", "cancel", str(number)).returncode, 0)
         wait_for(lambda: running(marker), lambda: not running(marker))
+        folder = d.state / f"builds/{number}"
+        wait_for(lambda: list(folder.iterdir()), lambda: {p.name for p in folder.iterdir()} <= {"log"})
+        check(str(folder) not in pathlib.Path("/proc/self/mountinfo").read_text(), "a mount of it is left")
 
 
 @case
