@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Images from recipes in a real git repository: built, looked at, tried by a real job, approved, released."""
 import contextlib
+import http.client
 import os
 import pathlib
 import subprocess
 
 from harness import Daemon, Scratch, Skip, busybox_image, case, check, equal, main, needs_containers, wait_for
 from recipes import Repository, build, discard_builds, stored
+from registries import Registry, digest_of
 
 OVER = {"released", "passed", "unchanged", "failed", "cancelled", "superseded"}
 CONFIG = """\
@@ -243,6 +245,36 @@ def a_daemon_killed_in_the_middle_goes_on():
         equal((b["state"], b["version"]), ("released", "1.0.0"), b, d.said())
         equal(len([j for j in d.get("/v1/jobs")["jobs"] if j["spec"]["pool"].startswith("try-")]), 1, "one trial, however often")
         equal(d.cli("audit", "verify").returncode, 0)
+
+
+@case
+def a_daemon_that_dies_every_few_steps_makes_one_version_with_its_record():
+    with Scratch() as place, Registry(place) as registry:
+        repository = f"{registry.address}/team/tool"
+        with world(more=f'    publish: ["{repository}"]') as d:
+            number = int(d.cli("image", "build", "tool", "--detach").stdout)
+            d.kill()
+
+            def finished():
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    there = d.get("/v1/images/tool")["publications"]
+                    return d.get(f"/v1/builds/{number}")["state"] in OVER and there and all(p["state"] == "published" for p in there)
+
+            for lives in range(1, 80):
+                d.start(wait=False, MAYFLY_CRASH_AT_STEP=str(2 + lives))  # a little further each time
+                wait_for(lambda: f"life {lives} to end: {d.said()}", lambda: not d.alive() or finished(), 90)
+                d.kill()
+                if digest_of(repository, "latest") and digest_of(repository, "1.0.0"):
+                    break
+            d.start()
+            wait_for(lambda: f"the end: {d.get(f'/v1/builds/{number}')} {d.said()}", finished, 90)
+            check(lives > 5, "it was hardly ever killed", lives)
+            b, image = d.get(f"/v1/builds/{number}"), d.get("/v1/images/tool")
+            equal((b["state"], b["version"]), ("released", "1.0.0"), b)
+            equal([(v["version"], v["digest"]) for v in image["versions"]], [("1.0.0", b["digest"])])
+            equal([digest_of(repository, t) for t in ("1.0.0", "latest", "1")], [image["versions"][0]["published_digest"]] * 3)
+            equal(len([j for j in d.get("/v1/jobs")["jobs"] if j["spec"]["pool"].startswith("try-")]), 1, "one trial, however often")
+            equal(d.cli("audit", "verify").returncode, 0)
 
 
 def running(marker):
