@@ -48,6 +48,24 @@ def five_minutes():
     assert found["met"] and found["pools"]["general"]["max"] <= 100, found
 
 
+def a_schedule_as_printed_does_what_was_promised():
+    args = ["--pool", "general", "--trace", str(TRACES / "three-weeks.csv"), "--start", "40s", "--launches", "20"]
+    done = simulate("--config", str(TRACES / "mayfly.yaml"), *args, "--target", "p95 wait <= 5s", "--find", code=(0,)).stdout
+    lines = done[done.index("pools:"):].split("\n\n")[0]
+    assert "cron" in lines and "MON-FRI" in lines, done
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        f.write(lines.replace("  general:\n", "  general:\n    image: docker://docker.io/library/debian:bookworm-slim\n    price: 0.12\n"))
+        f.flush()
+        again = simulate("--config", f.name, *args, "--target", "p95 wait <= 5s", code=(0,)).stdout
+    [found] = [line.split()[1:] for line in done.split("found:\n")[1].splitlines() if line.startswith("general")]
+    cost = next(line for line in again.splitlines() if line.startswith("cost")).split()[-1]
+    assert found[-1] == cost, (found, again)
+    # A flat day has no hours to prefer.
+    flat = simulate("--config", str(TRACES / "mayfly.yaml"), "--pool", "general", "--jobs", "200", "--over", "20h", "--duration", "5m", "--start", "40s",
+                    "--target", "max wait <= 5s", "--find", code=(0,)).stdout
+    assert "cron" not in flat, flat
+
+
 def bigger_is_cheaper():
     done = simulate("--config", str(TRACES / "mayfly.yaml"), "--trace", str(TRACES / "working-day.csv"), "--compare",
                     str(TRACES / "bigger.yaml"), "--json", code=(0,))
@@ -76,8 +94,9 @@ def same_bytes():
 
 
 def trace_is_the_scripts():
-    made = subprocess.run([TRACES / "make-working-day"], capture_output=True, text=True, check=True).stdout
-    assert made == (TRACES / "working-day.csv").read_text()
+    for name in ("working-day", "three-weeks"):
+        made = subprocess.run([TRACES / f"make-{name}"], capture_output=True, text=True, check=True).stdout
+        assert made == (TRACES / f"{name}.csv").read_text(), name
 
 
 def bad_lines():
@@ -91,8 +110,9 @@ def bad_lines():
 
 
 CASES = {"every command of docs/capacity.md runs": every_command, "the five-minute question": five_minutes,
+         "a schedule as it is printed does what was promised": a_schedule_as_printed_does_what_was_promised,
          "more room and no warm builders cost less": bigger_is_cheaper, "labels bring jobs to pools": labels, "the same input gives the same bytes": same_bytes,
-         "the trace is what its script writes": trace_is_the_scripts, "wrong lines and wrong options are refused": bad_lines}
+         "the traces are what their scripts write": trace_is_the_scripts, "wrong lines and wrong options are refused": bad_lines}
 
 
 def main():

@@ -189,7 +189,7 @@ Command simulate_command() {
               {"start", 0, "TIME", "How long a new builder takes until it is ready (default: 15ms, as here)"},
               {"launches", 0, "N", "How many builders a platform starts at once (default: 4, as here)"},
               {"target", 0, "TARGET", "What is to be met, such as \"p95 wait <= 30s\" or \"max wait <= 5m\""},
-              {"find", 0, {}, "Find the cheapest `warm` and `max` that meet the target"},
+              {"find", 0, {}, "Find the cheapest `warm`, `max` and `schedule` that meet the target"},
               {"compare", 0, "FILE", "Simulate this configuration as well, and show both", Completes::file},
               {"resolution", 0, "TIME",
                "Move arrivals and ends onto a grid of this width; 0s: exact (default: exact, unless that took long)"},

@@ -160,6 +160,7 @@ struct ControlParts {
   std::function<void(std::map<PoolName, std::shared_ptr<Ci>>)> on_cis = {};
   ImageWorks* works = nullptr;   // null: this daemon builds no images from git
   Reporter* reporter = nullptr;  // null: nobody is told how builds stand
+  plan::Patience patience = {};  // other limits than a daemon's are for simulated platforms
 };
 
 // A job as it is asked for.

@@ -51,8 +51,8 @@ void Core::step() {
   // While nothing can be written down nothing is decided either: the world is left as it is, and seen again afterwards.
   if (store_problem_.empty()) {
     const auto& seen = see();
-    auto plan = plan::plan(seen, now());
-    if (ask_health_before(plan)) plan = plan::plan(seen, now());
+    auto plan = plan::plan(seen, now(), parts_.patience);
+    if (ask_health_before(plan)) plan = plan::plan(seen, now(), parts_.patience);
     if (parts_.on_plan) parts_.on_plan(plan);
     apply(std::move(plan));
   }

@@ -12,6 +12,7 @@ namespace {
 namespace json = boost::json;
 using Rows = std::vector<std::vector<std::string>>;
 
+using date_days = std::chrono::duration<std::int64_t, std::ratio<86400>>;
 constexpr std::pair<std::string_view, double> quantiles[] = {{"p50", 0.50}, {"p95", 0.95}, {"p99", 0.99}, {"max", 1}};
 
 std::size_t width(std::string_view text) {
@@ -138,19 +139,41 @@ std::string notes(const Report& r) {
   return out;
 }
 
+int days(const Outcome& o) { return static_cast<int>(std::chrono::ceil<date_days>(o.span()).count()); }
+
+std::string saved_text(const Report& r) {
+  const Found& f = *r.found;
+  if (!f.constant) return {};
+  auto text = fmt::format("\nWith warm builders at all hours it would take {:.2f} builder-hours instead of {:.2f}",
+                          hours(f.constant->builder_time()), hours(f.outcome.builder_time()));
+  if (has_price(r)) text += fmt::format(", and cost {:.2f} instead of {:.2f}", f.constant->cost(), f.outcome.cost());
+  return text + fmt::format(". The hours are those of the jobs of {} days.\n", days(f.outcome));
+}
+
 std::string found_text(const Report& r) {
   const Found& f = *r.found;
   if (!f.met)
     return fmt::format("\nNothing meets the target '{}'. The best that was tried:\n\n{}", r.target->text,
                        yaml_lines(f.config, f.outcome));
-  return fmt::format("\nThe cheapest that meets '{}' ({} simulations):\n\n{}", r.target->text, f.simulations,
-                     yaml_lines(f.config, f.outcome));
+  return fmt::format("\nThe cheapest that meets '{}' ({} simulations):\n\n{}{}", r.target->text, f.simulations,
+                     yaml_lines(f.config, f.outcome), saved_text(r));
 }
 
 json::object waits_json(const std::vector<Duration>& waits) {
   json::object o;
   for (auto [name, share] : quantiles) o[std::string(name) + "_us"] = quantile(waits, share).count();
   return o;
+}
+
+json::array schedule_json(const PoolSpec& spec) {
+  json::array out;
+  for (const auto& e : spec.schedule) {
+    json::object entry{{"cron", e.cron}, {"timezone", e.timezone}};
+    if (e.warm) entry["warm"] = *e.warm;
+    if (e.refresh) entry["refresh"] = "idle";
+    out.push_back(std::move(entry));
+  }
+  return out;
 }
 
 json::object case_json(const Case& c, const Report& r) {
@@ -211,6 +234,12 @@ std::string yaml_lines(const Config& config, const Outcome& outcome) {
     if (p.jobs == 0) continue;
     const auto& spec = config.pools.at(p.name);
     out += fmt::format("  {}:\n    builders:\n      warm: {}\n      max: {}\n", p.name, spec.warm, spec.max);
+    if (!spec.schedule.empty()) out += "    schedule:\n";
+    for (const auto& e : spec.schedule) {
+      out += fmt::format("      - {{cron: \"{}\", timezone: {}", e.cron, e.timezone);
+      if (e.warm) out += fmt::format(", warm: {}", *e.warm);
+      out += e.refresh ? ", refresh: idle}\n" : "}\n";
+    }
   }
   return out;
 }
@@ -239,8 +268,12 @@ std::string report_json(const Report& r) {
     json::object pools;
     for (const auto& p : r.found->outcome.pools)
       if (const auto& spec = r.found->config.pools.at(p.name); p.jobs > 0)
-        pools[p.name] = json::object{{"warm", spec.warm}, {"max", spec.max}};
-    out["found"] = json::object{{"met", r.found->met}, {"pools", pools}};
+        pools[p.name] = json::object{{"warm", spec.warm}, {"max", spec.max}, {"schedule", schedule_json(spec)}};
+    json::object found{{"met", r.found->met}, {"simulations", r.found->simulations}, {"pools", pools}};
+    if (r.found->constant)
+      found["with_warm_at_all_hours"] = json::object{{"builder_time_us", r.found->constant->builder_time().count()},
+                                                     {"cost", r.found->constant->cost()}};
+    out["found"] = std::move(found);
   }
   return json::serialize(out) + "\n";
 }

@@ -136,6 +136,8 @@ void Run::make_core() {
   // Which version a job runs on changes neither how long it waits nor what it costs.
   for (auto& [name, pool] : parts.config.pools)
     if (versioned_image(pool, parts.config.images)) pool.image = "simulated/" + name;
+  // However long a start takes here, none is stuck.
+  parts.patience.start = std::max(parts.patience.start, 2 * settings_.start);
   parts.on_plan = [this](const plan::Plan& plan) { count_reasons(plan); };
   core_ = std::make_unique<Core>(std::move(parts), world_, world_);
   world_.set_sink([this](AgentEvent e) { core_->on_agent(e); });

@@ -9,11 +9,32 @@
 
 #include "base/text.h"
 #include "simulate/routing.h"
+#include "simulate/windows.h"
 
 namespace mayfly::simulate {
 namespace {
 
-constexpr int most_builders = 100'000;  // as the configuration allows
+constexpr int most_builders = 100'000;                   // as the configuration allows
+constexpr Duration least_span = std::chrono::hours(48);  // below, nobody knows what repeats
+constexpr double worth = 0.98;                           // of what it costs otherwise: less is no reason for a schedule
+
+// What it is in is up to the prices; without any, builder-hours.
+double cost_of(const Outcome& o) {
+  double cost = o.cost();
+  return cost > 0 ? cost : std::chrono::duration<double, std::ratio<3600>>(o.builder_time()).count();
+}
+
+std::string timezone_of(const PoolSpec& pool) {
+  return pool.schedule.empty() ? ScheduleEntry().timezone : pool.schedule.front().timezone;
+}
+
+// Without what it says of the numbers, which are to be found.
+std::vector<ScheduleEntry> refreshes_of(const PoolSpec& pool) {
+  auto out = pool.schedule;
+  std::erase_if(out, [](const auto& e) { return !e.refresh; });
+  for (auto& e : out) e.warm.reset(), e.min.reset(), e.max.reset();
+  return out;
+}
 
 class Finder {
  public:
@@ -21,17 +42,26 @@ class Finder {
       : config_(config), all_(workload), settings_(settings), target_(target) {}
 
   Result<Found> run() {
-    Found found{.met = true, .config = config_, .outcome = {}, .simulations = 0};
+    Found found{.met = true, .config = config_, .outcome = {}, .simulations = 0, .constant = {}};
+    constant_ = config_;
     MAYFLY_ASSIGN(auto routes, route(config_, all_));
     for (const auto& group : groups(routes)) {
       take(group, routes);
       MAYFLY_ASSIGN(auto good, search(group));
-      for (const auto& name : group) found.config.pools.at(name) = one_.pools.at(name);
+      for (const auto& name : group) {
+        found.config.pools.at(name) = one_.pools.at(name);
+        auto& constant = constant_.pools.at(name) = one_.pools.at(name);
+        if (auto warm = warm_at_all_hours_.find(name); warm != warm_at_all_hours_.end())
+          constant.warm = warm->second, constant.schedule = refreshes_of(config_.pools.at(name));
+      }
       found.met = found.met && good;
     }
     MAYFLY_ASSIGN(found.outcome, simulate(found.config, all_, settings_));
     found.met = found.met && target_.met(found.outcome);
     found.simulations = simulations_ + 1;
+    if (warm_at_all_hours_.empty()) return found;
+    ++found.simulations;
+    MAYFLY_ASSIGN(found.constant, simulate(constant_, all_, settings_));
     return found;
   }
 
@@ -61,7 +91,10 @@ class Finder {
   void take(const Group& group, const std::vector<std::vector<PoolName>>& routes) {
     one_ = Config();
     one_.platforms = config_.platforms;
-    for (const auto& name : group) one_.pools[name] = config_.pools.at(name);
+    for (const auto& name : group) {
+      auto& spec = one_.pools[name] = config_.pools.at(name);
+      spec.schedule = refreshes_of(spec);
+    }
     work_ = Workload();
     work_.submitters = all_.submitters;
     std::vector<std::optional<std::uint32_t>> moved(routes.size());
@@ -79,6 +112,7 @@ class Finder {
     MAYFLY_ASSIGN(auto o, simulate(one_, work_, settings_));
     peaks_.clear();
     for (const auto& p : o.pools) peaks_[p.name] = p.most_builders;
+    cost_ = cost_of(o);
     return target_.met(o);
   }
   Result<bool> meets_with(int& value, int tried) {
@@ -100,6 +134,39 @@ class Finder {
     return high;
   }
 
+  // Warm builders in some hours only, where that does too and costs less. The last simulation was without.
+  Result<void> schedule(PoolSpec& spec, int many) {
+    if (spec.warm == 0 || work_.jobs.back().submitted - work_.jobs.front().submitted < least_span) return {};
+    const int constant = spec.warm;
+    const auto zone = timezone_of(config_.pools.at(spec.name));
+    const auto otherwise = spec;
+    auto best = spec;
+    double least_cost = worth * cost_;
+    for (const auto& window : busy_windows(work_.jobs, zone)) {
+      auto good = [&](int warm) {
+        const Duration lead = settings_.start * ((warm + settings_.launches - 1) / settings_.launches);
+        spec.warm = 0, spec.schedule = otherwise.schedule;
+        for (auto& e : entries_of(window, zone, warm, lead)) spec.schedule.push_back(std::move(e));
+        return meets();
+      };
+      // The jobs outside may need more of those inside to be in time.
+      int most = constant;
+      MAYFLY_ASSIGN(bool fits, good(most));
+      if (!fits) {
+        most = std::min(2 * constant + 2, many);
+        MAYFLY_ASSIGN(fits, good(most));
+      }
+      if (!fits) continue;
+      MAYFLY_ASSIGN(int warm, least(1, most, good));
+      MAYFLY_TRY(good(warm));
+      if (cost_ < least_cost) best = spec, least_cost = cost_;
+    }
+    spec = best;
+    if (spec != otherwise) warm_at_all_hours_[spec.name] = constant;
+    MAYFLY_TRY(meets());
+    return {};
+  }
+
   // Of each pool of one_ `warm` and `max`, one after another, with the others as they were left.
   Result<bool> search(const Group& group) {
     int many = static_cast<int>(std::min<std::size_t>(work_.jobs.size(), most_builders));
@@ -117,6 +184,7 @@ class Finder {
         MAYFLY_ASSIGN(warm, least(group.size() == 1 ? 1 : 0, warm, [&](int w) { return meets_with(warm, w); }));
       }
       MAYFLY_TRY(meets());
+      for (const auto& name : group) MAYFLY_TRY(schedule(one_.pools.at(name), many));
     }
     // As many as there were when nothing bounded them are enough.
     for (auto& [name, spec] : one_.pools) spec.max = std::max({1, spec.warm, peaks_[name]});
@@ -133,7 +201,10 @@ class Finder {
   const Target& target_;
   Config one_;
   Workload work_;
-  std::map<PoolName, int> peaks_;
+  std::map<PoolName, int> peaks_;  // of the last simulation, as is
+  double cost_ = 0;
+  Config constant_;
+  std::map<PoolName, int> warm_at_all_hours_;  // of pools that got a schedule instead
   int simulations_ = 0;
 };
 
