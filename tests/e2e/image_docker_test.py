@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -16,7 +17,7 @@ images:
   tool:
     repository: repo
     recipe: images/tool
-    docker: {{url: "unix://{socket}"}}
+    docker: {{{where}}}
     args: {{WHAT: there}}
     try: ["test $(cat /word) = one", "test ! -e /all/ignored", "test -e /all/kept"]
 pools:
@@ -96,8 +97,49 @@ class CutOnce:
             with contextlib.suppress(OSError):
                 s.shutdown(socket.SHUT_RDWR)
 
+    def where(self):
+        return f'url: "unix://{self.listener.getsockname()}"'
+
     def close(self):
         self.listener.close()
+
+
+class Tls(CutOnce):
+    """A way to the engine by TCP, for whoever has a certificate of its CA. `folder` has what Docker's own client is given."""
+
+    def __init__(self, at, engine):
+        self.engine, self.cut = engine, True
+        self.folder = at.parent / "docker tls"
+        self.folder.mkdir()
+        self.issue("ca", None)
+        self.issue("server", "ca", "subjectAltName=IP:127.0.0.1")
+        self.issue("cert", "ca")
+        (self.folder / "cert.key").rename(self.folder / "key.pem")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / "server.pem", self.folder / "server.key")
+        context.load_verify_locations(self.folder / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+        self.listener = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def issue(self, name, by, extension="basicConstraints=CA:TRUE"):
+        """NAME.pem and NAME.key, signed by BY or by itself."""
+        new = lambda suffix: str(self.folder / (name + suffix))
+        signed = ["-CA", self.folder / f"{by}.pem", "-CAkey", self.folder / f"{by}.key"] if by else []
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                        "-addext", extension, *signed, "-keyout", new(".key"), "-out", new(".pem")], check=True, capture_output=True)
+
+    def accept(self):
+        while self.listener.fileno() >= 0:
+            with contextlib.suppress(OSError):  # one that does not have the certificate
+                client, _ = self.listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(str(self.engine))
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=self.pass_on, args=(*ends, False), daemon=True).start()
+
+    def where(self, host="127.0.0.1"):
+        return f'url: "tcp://{host}:{self.listener.getsockname()[1]}", certificates: "{self.folder}"'
 
 
 @contextlib.contextmanager
@@ -122,8 +164,9 @@ def world(dockerfile=DOCKERFILE, way=None):
         repository.commit("the first")
         through = way(folder / "way.sock", at) if way else None
         try:
-            with Daemon(folder, config=CONFIG.format(socket=folder / "way.sock" if way else at)) as d:
-                d.repository, d.engine = repository, at
+            where = through.where() if through else f'url: "unix://{folder / "way.sock" if way else at}"'
+            with Daemon(folder, config=CONFIG.format(where=where)) as d:
+                d.repository, d.engine, d.way = repository, at, through
                 yield d
         finally:
             discard_builds(before)
@@ -158,6 +201,42 @@ def a_connection_lost_in_the_middle_is_said_and_tried_again():
         delayed = [e for e in entries if e["kind"] == "build.delayed"]
         equal(len(delayed), 1, entries)
         check("lost" in str(delayed), delayed)
+
+
+@case
+def by_tls_with_a_certificate_and_not_without():
+    with world(way=Tls) as d:
+        b, said, code = build(d)
+        equal((b["state"], code), ("released", 0), said, b, d.said())
+        d.repository.write(word="two\n")
+        d.repository.commit("the second")
+
+        def problem(of):
+            """What the next build says: it waits and is cancelled, or has failed."""
+            number = int(d.cli("image", "build", "tool", "--detach").stdout)
+            get = lambda: d.get(f"/v1/builds/{number}")
+            wait_for(lambda: (of, get(), d.said()), lambda: get().get("problem"), 30)
+            said = get()["problem"]
+            d.cli("image", "cancel", str(number))
+            check(of in said, of, said)
+
+        good = d.way.folder
+        d.way.folder = good.parent / "another CA"
+        d.way.folder.mkdir()
+        d.way.issue("ca", None)
+        d.way.issue("cert", "ca")
+        (d.way.folder / "cert.key").rename(d.way.folder / "key.pem")
+        for file in ("cert.pem", "key.pem"):
+            shutil.copy(good / file, good / f"{file}.good")
+            shutil.copy(d.way.folder / file, good / file)
+        problem("its `certificates:` are right")  # by TLS 1.3 a refusal may be no more than a lost connection
+        for file in ("cert.pem", "key.pem"):
+            shutil.copy(good / f"{file}.good", good / file)
+        shutil.copy(good / "ca.pem", good / "ca.good")
+        shutil.copy(d.way.folder / "ca.pem", good / "ca.pem")
+        problem("certificate problem")
+        (good / "key.pem").unlink()
+        problem("key.pem")
 
 
 @case
