@@ -12,7 +12,7 @@
 namespace mayfly {
 namespace {
 
-std::string quoted(const std::string& text) { return shell_quote({text}); }
+std::string in_quotes(const std::string& text) { return shell_quote({text}); }
 
 // Only then may plain HTTP do: it is for all registries of a build or for none.
 bool all_on_loopback(const std::vector<std::string>& bases) {
@@ -33,7 +33,7 @@ std::string dockerfile_of(const BuildOrder& order, const std::string& storage, s
   for (const auto& [number, line] : lines) argv.insert(argv.end(), {"-e", fmt::format("{}c\\\n{}", number, line)});
   argv.push_back(order.recipe.dockerfile);
   auto file = storage + "/Dockerfile.pinned";
-  script += shell_quote(argv) + " >" + quoted(file) + "\n";
+  script += shell_quote(argv) + " >" + in_quotes(file) + "\n";
   return file;
 }
 
@@ -77,9 +77,9 @@ std::string several(const BuildOrder& order, const std::string& storage, const s
   const std::string file = storage + "/Dockerfile";
   const std::string from = R"(s#^([[:space:]]*[Ff][Rr][Oo][Mm][[:space:]]+--platform=)[$]\{?BUILDPLATFORM\}?#\1)";
   std::string out = "id=\n" + shell_quote({"sed", "-E", from + images::host_platform() + "#", dockerfile}) + " >" +
-                    quoted(file) + "\n";
+                    in_quotes(file) + "\n";
   for (const auto& platform : order.image.platforms) {
-    out += fmt::format("echo {}\n", quoted("mayfly: building for " + platform));
+    out += fmt::format("echo {}\n", in_quotes("mayfly: building for " + platform));
     out += build_command(order, storage, platform, file) + "\n";
     out += fmt::format(R"(one=$(cat "$storage/image-id") one=${{one#sha256:}} id="$id $one"
 buildah push --quiet --disable-compression "$one" "oci:$output/image:{}"
@@ -93,7 +93,8 @@ buildah push --quiet --disable-compression "$one" "oci:$output/image:{}"
 
 std::string build_script(const BuildOrder& order, const BuildScript& places) {
   std::string stores = places.layers.empty() ? "" : fmt::format("additionalimagestores = [\"{}\"]\n", places.layers);
-  std::string out = fmt::format(R"(set -eu
+  std::string out =
+      fmt::format(R"(set -eu
 storage={storage} layers={layers} output={output}
 mkdir -p "$storage" "$output"
 cat >"$storage/storage.conf" <<'CONF'
@@ -109,9 +110,9 @@ export CONTAINERS_STORAGE_CONF="$storage/storage.conf"
 # The same content gives the same layers, whenever it was checked out.
 find . -exec touch -h -d @{at} {{}} +
 )",
-                                fmt::arg("storage", quoted(places.storage)), fmt::arg("layers", quoted(places.layers)),
-                                fmt::arg("output", quoted(places.output)), fmt::arg("plain", places.storage),
-                                fmt::arg("stores", stores), fmt::arg("at", to_micros(order.recipe.at) / 1'000'000));
+                  fmt::arg("storage", in_quotes(places.storage)), fmt::arg("layers", in_quotes(places.layers)),
+                  fmt::arg("output", in_quotes(places.output)), fmt::arg("plain", places.storage),
+                  fmt::arg("stores", stores), fmt::arg("at", to_micros(order.recipe.at) / 1'000'000));
   const auto dockerfile = dockerfile_of(order, places.storage, out);
   if (images::is_for_several(order.image)) return out + several(order, places.storage, dockerfile) + steps;
   out += build_command(order, places.storage, "", dockerfile) + "\n";
