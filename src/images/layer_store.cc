@@ -1,5 +1,6 @@
 #include "images/layer_store.h"
 
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -23,6 +24,21 @@ namespace {
 // Else each store leaves a mount of itself behind, for as long as the host is up.
 constexpr const char* no_mount = "overlay.skip_mount_home=true";
 constexpr std::size_t max_list = 1u << 20;
+
+// A folder that a layer put in another's place carries an attribute which an overlay in a user namespace, such as a
+// builder's, does not read: all that was removed would be there again. What that reads is set beside it.
+Result<void> show_replaced_in(const fs::path& layer) {
+  std::error_code ec;
+  for (fs::recursive_directory_iterator it(layer, ec), end; !ec && it != end; it.increment(ec)) {
+    char value = 0;
+    if (!it->is_directory(ec) || it->is_symlink(ec)) continue;
+    if (lgetxattr(it->path().c_str(), "trusted.overlay.opaque", &value, 1) != 1 || value != 'y') continue;
+    if (lsetxattr(it->path().c_str(), "user.overlay.opaque", &value, 1, 0) != 0)
+      return Unexpected(errno_error("cannot mark a replaced folder", errno, it->path()));
+  }
+  if (ec) return fail(ErrorCode::internal, "a shared layer cannot be read: " + ec.message(), layer);
+  return {};
+}
 }  // namespace
 
 // The policy file's absence means "accept anything", as if it said so, which is its default.
@@ -44,11 +60,25 @@ std::string LayerStore::name_in_store(const std::string& name) const {
   return fmt::format("containers-storage:[overlay@{}+{}/run:{}]{}", root(), directory_, no_mount, name);
 }
 
-Result<void> LayerStore::copy(const std::string& from, const std::string& to, Deadline deadline) {
+Result<void> LayerStore::put(const std::string& from, const std::string& name, Deadline deadline) {
   auto argv = skopeo_command("copy");
-  argv.insert(argv.end(), {"--quiet", from, to});
+  argv.insert(argv.end(), {"--quiet", from, name_in_store(name)});
   MAYFLY_ASSIGN(auto done, os::run({.argv = argv, .deadline = deadline}));
   if (!done.ok()) return fail(ErrorCode::unavailable, "an image cannot be copied: " + done.last_error_line(), from);
+  return show_replaced();
+}
+
+// Of each layer once, though a daemon may have been killed in between.
+Result<void> LayerStore::show_replaced() {
+  MAYFLY_TRY(os::make_directories(directory_ + "/shown"));
+  std::error_code ec;
+  for (fs::directory_iterator it(root() + "/overlay", ec), end; !ec && it != end; it.increment(ec)) {
+    const auto note = directory_ + "/shown/" + it->path().filename().string();
+    if (!fs::exists(it->path() / "diff") || fs::exists(note)) continue;
+    MAYFLY_TRY(show_replaced_in(it->path() / "diff"));
+    MAYFLY_TRY(os::write_file_atomically(note, ""));
+  }
+  if (ec) return fail(ErrorCode::internal, "the shared layers cannot be listed: " + ec.message(), root());
   return {};
 }
 
@@ -74,7 +104,7 @@ Result<void> LayerStore::add_base(const std::string& name, Deadline deadline) {
     return fail(ErrorCode::invalid, fmt::format("the base image {} is not in this host's storage", name), "FROM",
                 "`buildah images` lists those that are there.");
   if (here.empty() || here == there) return {};
-  return copy("containers-storage:" + name, name_in_store(name), deadline);
+  return put("containers-storage:" + name, name, deadline);
 }
 
 Result<void> LayerStore::add_image(const std::string& layout, const std::string& name, BuildId build,
@@ -94,9 +124,8 @@ Result<void> LayerStore::add_image(const std::string& layout, const std::string&
   for (const auto& [here, there] : images) list += here + "\n";
   MAYFLY_TRY(os::make_directories(offers()));
   MAYFLY_TRY(os::write_file_atomically(fmt::format("{}/{}", offers(), build), list));
-  for (const auto& [here, there] : images)
-    MAYFLY_TRY(copy("oci:" + layout + ":" + there, name_in_store(here), deadline));
-  return copy("oci:" + layout + ":final", name_in_store(repository + ":latest"), deadline);
+  for (const auto& [here, there] : images) MAYFLY_TRY(put("oci:" + layout + ":" + there, here, deadline));
+  return put("oci:" + layout + ":final", repository + ":latest", deadline);
 }
 
 Result<void> LayerStore::forget(BuildId build, const std::string& reference, Deadline deadline) {

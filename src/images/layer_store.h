@@ -38,7 +38,8 @@ class LayerStore {
   // What each build brought: a file with a name in each line.
   std::string offers() const { return directory_ + "/offers"; }
   std::string name_in_store(const std::string& name) const;
-  Result<void> copy(const std::string& from, const std::string& to, Deadline deadline);
+  Result<void> put(const std::string& from, const std::string& name, Deadline deadline);
+  Result<void> show_replaced();
 
   std::string directory_;
   std::mutex mutex_;  // one writer

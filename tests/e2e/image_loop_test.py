@@ -31,7 +31,8 @@ pools:
     network: egress
     builders: {{max: 2, memory: 3GiB, disk: 1GiB, pids: 512}}
 """
-TOOL = "FROM localhost/mayfly/test-busybox:1\nCOPY word /word\nRUN echo x > /x && rm -f /bin/ls\nRUN cat /x > /y\n"
+TOOL = "FROM localhost/mayfly/test-busybox:1\nCOPY word /word\nRUN echo x > /x && rm -f /bin/ls && mkdir /full && echo > /full/old\n" \
+       "RUN cat /x > /y && rm -rf /full && mkdir /full && echo > /full/new\n"
 
 
 def base_image():
@@ -82,7 +83,7 @@ def image_builder_builds_image_builder_and_that_builds_the_next():
                 job = d.job(again["build_job"])
                 print(f"# unchanged rebuild in a fresh builder: {(job['ended_at'] - job['queued_at']) / 1e6:.2f} s, with all around it {took:.2f} s")
                 # What is removed in a released layer stays removed in what is built on it.
-                repository.write(Dockerfile=TOOL + f"LABEL test={repository.unique}\nRUN test ! -e /bin/ls && echo z > /z\n")
+                repository.write(Dockerfile=TOOL + f"LABEL test={repository.unique}\nRUN test ! -e /bin/ls && test $(ls /full) = new && echo z > /z\n")
                 repository.commit("one more step")
                 more, said, _ = build(d)
                 equal(more["state"], "released", said[-3000:])
