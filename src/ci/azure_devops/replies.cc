@@ -258,9 +258,10 @@ Result<std::vector<Pool>> parse_pools(std::string_view body) {
 
 Result<Token> parse_token(std::string_view body) {
   MAYFLY_ASSIGN(auto o, parse(body));
-  Token t{text(o, "access_token"), seconds(number(o, "expires_in").value_or(300))};
+  constexpr std::int64_t day = 86'400;
+  // Whatever the service says: as a time of microseconds it must fit its type.
+  Token t{text(o, "access_token"), seconds(std::clamp<std::int64_t>(number(o, "expires_in").value_or(300), 0, day))};
   if (t.value.empty()) return fail(ErrorCode::denied, "the answer has no access_token", "body");
-  t.lifetime = std::clamp<Duration>(t.lifetime, seconds(0), std::chrono::hours(24));
   return t;
 }
 

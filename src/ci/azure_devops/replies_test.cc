@@ -108,6 +108,9 @@ TEST(AzureReplies, ATokenWithoutValueIsNone) {
   auto token = parse_token(R"({"token_type":"Bearer","expires_in":"3599","access_token":"t"})");
   ASSERT_TRUE(token);
   EXPECT_EQ(token->lifetime, seconds(3599));
+  // Found by the fuzzer: such a time has no room in microseconds.
+  EXPECT_EQ(parse_token(R"({"expires_in":"-2440461182192990434","access_token":"t"})")->lifetime, seconds(0));
+  EXPECT_EQ(parse_token(R"({"expires_in":9000000000000000000,"access_token":"t"})")->lifetime, std::chrono::hours(24));
 }
 
 }  // namespace
