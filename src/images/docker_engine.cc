@@ -135,7 +135,7 @@ Result<HttpAnswer> DockerBuild::exchange(HttpRequest request, std::function<bool
   e.what =
       (client.connected() ? "the connection to the Docker Engine was lost: " : "no Docker Engine answers: ") + e.what;
   e.where = order.image.docker.url;
-  if (e.next.empty()) e.next = "Check that it runs there, and that its `certificates:` are right.";
+  e.next = "Check that it runs there, and that its `certificates:` are right.";
   return Unexpected(std::move(e));
 }
 

@@ -229,12 +229,13 @@ def by_tls_with_a_certificate_and_not_without():
         for file in ("cert.pem", "key.pem"):
             shutil.copy(good / file, good / f"{file}.good")
             shutil.copy(d.way.folder / file, good / file)
-        problem("its `certificates:` are right")  # by TLS 1.3 a refusal may be no more than a lost connection
+        hint = "its `certificates:` are right"  # a refusal may come as no more than a lost connection
+        problem(hint)
         for file in ("cert.pem", "key.pem"):
             shutil.copy(good / f"{file}.good", good / file)
         shutil.copy(good / "ca.pem", good / "ca.good")
         shutil.copy(d.way.folder / "ca.pem", good / "ca.pem")
-        problem("certificate problem")
+        problem(hint)
         (good / "key.pem").unlink()
         problem("key.pem")
 
